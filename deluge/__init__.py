@@ -1,0 +1,1 @@
+"""Sends any number of prompts to any LLM provider."""

@@ -1,0 +1,115 @@
+"""A row of the catalog: the facts about one model, and about the provider that serves it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from deluge.usage import Usage
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Dollars per million tokens; None where it is not known (unknown is never 0).
+
+    ``above`` tokens of input in one request the ``tier`` price holds for the whole request.
+    """
+
+    input: float | None = None
+    output: float | None = None
+    cache_read: float | None = None
+    cache_write: float | None = None
+    cache_write_1h: float | None = None
+    above: int | None = None
+    tier: Price | None = None
+
+    def cost(self, usage: Usage) -> float | None:
+        """Dollars for this usage, or None when a counter that is not zero has no price."""
+        if self.tier is not None and self.above is not None and usage.total_input_tokens > self.above:
+            return self.tier.cost(usage)
+        short_writes = usage.cache_write_tokens - usage.cache_write_1h_tokens
+        read = self.cache_read if self.cache_read is not None else self.input
+        write = self.cache_write if self.cache_write is not None else self.input
+        long_write = self.cache_write_1h if self.cache_write_1h is not None else write
+        total = 0.0
+        for count, price in (
+            (usage.input_tokens, self.input), (usage.output_tokens, self.output), (usage.cache_read_tokens, read),
+            (short_writes, write), (usage.cache_write_1h_tokens, long_write),
+        ):
+            if count:
+                if price is None:
+                    return None
+                total += count * price
+        return total / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an account or a model may use; None = no limit of its own."""
+
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    input_tokens_per_minute: float | None = None
+    output_tokens_per_minute: float | None = None
+    concurrent_requests: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Whom to talk to: address, key and wire format, shared by all of its models.
+
+    ``base_url`` may hold ``{region}``-like fields, filled from the environment variables in ``url_env``.
+    ``key_env``: the variables that may hold the key, best first; empty means that none is needed.
+    ``flags`` hold for each of its models (see ``docs/models.md`` for the words).
+    """
+
+    name: str
+    base_url: str
+    dialect: str = "openai_chat"
+    key_env: tuple[str, ...] = ()
+    key_header: str = "authorization"
+    flags: frozenset[str] = frozenset()
+    headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    url_env: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    key_optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model: our ``id``, the provider's ``name`` on the wire, prices, windows and flags.
+
+    ``efforts``: the reasoning levels that it accepts, lowest first; empty when it takes none.
+    ``prices_at``: the day the prices were read. ``retires``: the day the provider shuts it down.
+    ``service_prices``: price by service tier (``flex``, ``priority``, ``batch`` …) where it differs.
+    """
+
+    id: str
+    name: str
+    provider: Provider
+    dialect: str = ""
+    base_url: str = ""
+    price: Price = Price()
+    service_prices: Mapping[str, Price] = field(default_factory=lambda: _NOTHING)
+    prices_at: dt.date | None = None
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    flags: frozenset[str] = frozenset()
+    efforts: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    retires: dt.date | None = None
+    limits: Limits = Limits()
+
+    def has(self, flag: str) -> bool:
+        """Whether the model, or its provider for all of its models, has this flag."""
+        return flag in self.flags or flag in self.provider.flags
+
+    def cost(self, usage: Usage, service_tier: str | None = None) -> float | None:
+        """Dollars for this usage at the tier that was billed; None where the price is not known."""
+        price = self.service_prices.get(service_tier or "", self.price)
+        return price.cost(usage)
