@@ -1,0 +1,110 @@
+"""One message of a conversation: a role and its parts. Frozen; ``with_…`` give longer copies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Union
+
+from deluge.prompt.media import Audio, File, Image
+from deluge.prompt.parts import Part, Refusal, Text, Thinking, ToolCall, ToolResult
+
+Role = Literal["system", "user", "assistant", "tool"]
+Content = Union[str, Part, Iterable[Part]]
+
+
+def as_parts(content: Content) -> tuple[Part, ...]:
+    """A string, one part or several, as a tuple of parts."""
+    if isinstance(content, str):
+        return (Text(content),)
+    if isinstance(content, Iterable):
+        return tuple(content)
+    return (content,)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """``role`` is system, user, assistant or tool; ``parts`` are frozen data.
+
+    ``name``: who speaks, where a provider takes it.
+    """
+
+    role: Role
+    parts: tuple[Part, ...] = ()
+    name: str | None = None
+
+    @classmethod
+    def system(cls, content: Content) -> Message:
+        """What the model is told before the conversation."""
+        return cls("system", as_parts(content))
+
+    @classmethod
+    def user(cls, content: Content = (), *, image: Image | None = None, file: File | None = None) -> Message:
+        """What the user says."""
+        extra = tuple(part for part in (image, file) if part is not None)
+        return cls("user", as_parts(content) + extra)
+
+    @classmethod
+    def ai(cls, content: Content = ()) -> Message:
+        """What the model said."""
+        return cls("assistant", as_parts(content))
+
+    def with_part(self, part: Part) -> Message:
+        """A copy with this part at its end."""
+        return Message(self.role, (*self.parts, part), self.name)
+
+    def with_text(self, text: str) -> Message:
+        """A copy with this text at its end."""
+        return self.with_part(Text(text))
+
+    def with_image(self, image: Image) -> Message:
+        """A copy with this image at its end."""
+        return self.with_part(image)
+
+    def with_file(self, file: File) -> Message:
+        """A copy with this file at its end."""
+        return self.with_part(file)
+
+    def with_audio(self, audio: Audio) -> Message:
+        """A copy with this sound at its end."""
+        return self.with_part(audio)
+
+    def with_tool_call(self, id: str, name: str, arguments: Mapping[str, Any]) -> Message:
+        """A copy with this tool call at its end."""
+        return self.with_part(ToolCall(id, name, dict(arguments)))
+
+    def with_tool_result(self, tool_call_id: str, content: str | tuple[Any, ...], *, is_error: bool = False) -> Message:
+        """A copy with this tool result at its end."""
+        return self.with_part(ToolResult(tool_call_id, content, is_error))
+
+    def with_thinking(self, text: str, signature: str | None = None) -> Message:
+        """A copy with this thought at its end."""
+        return self.with_part(Thinking(text, signature))
+
+    @property
+    def completion(self) -> str | None:
+        """All text parts joined; None when there is no text."""
+        texts = [part.text for part in self.parts if type(part) is Text]
+        return "".join(texts) if texts else None
+
+    @property
+    def thinking(self) -> str | None:
+        """All thoughts that can be read, joined; None when there are none."""
+        texts = [part.text for part in self.parts if type(part) is Thinking and part.text]
+        return "\n".join(texts) if texts else None
+
+    @property
+    def refusal(self) -> str | None:
+        """The model's refusal; None when it did not refuse."""
+        texts = [part.text for part in self.parts if type(part) is Refusal]
+        return "".join(texts) if texts else None
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls that this message asks for, built-in ones included."""
+        return tuple(part for part in self.parts if type(part) is ToolCall)
+
+    @property
+    def tool_results(self) -> tuple[ToolResult, ...]:
+        """The tool results that this message carries."""
+        return tuple(part for part in self.parts if type(part) is ToolResult)

@@ -1,0 +1,126 @@
+"""One request as a dialect sees it: the prompt, the model, and everything that the call asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from deluge.models.model import Model
+from deluge.params import SamplingParams
+from deluge.prompt import Conversation
+from deluge.response import APIResponse
+from deluge.tools import MCPServer, Tool
+from deluge.wire import Framing, HttpCall, HttpReply, ServerEvent, StreamDelta
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOptions:
+    """What one call asks for beside its prompts: the same for all of them.
+
+    ``tools`` are Tools, MCPServers or the provider's own tool dicts. ``output_schema`` is a JSON schema.
+    ``cache`` is a CachePattern. ``extra_headers``: a value of None removes a header.
+    """
+
+    tools: tuple[Tool | MCPServer | Mapping[str, Any], ...] = ()
+    output_schema: Mapping[str, Any] | None = None
+    cache: str | None = None
+    cache_ttl: str | None = None
+    service_tier: str | None = None
+    tool_choice: str | None = None
+    extra_headers: Mapping[str, str | None] = _NOTHING
+    extra_body: Mapping[str, Any] = _NOTHING
+    use_responses_api: bool = False
+    background: bool = False
+    force_local_mcp: bool = False
+    keep_raw: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTemplate:
+    """What all requests of one call to one model share.
+
+    ``memo`` is for dialects: values that are a pure function of the other fields, so that they are made once.
+    """
+
+    model: Model
+    params: SamplingParams
+    options: RequestOptions
+    base_url: str
+    api_key: str | None = field(default=None, repr=False)
+    memo: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """One prompt on its way to one model. ``now`` is the time of the attempt (epoch seconds)."""
+
+    prompt: Conversation
+    template: RequestTemplate
+    now: float = 0.0
+    stream: bool = False
+
+    @property
+    def model(self) -> Model:
+        """The catalog's row."""
+        return self.template.model
+
+    @property
+    def params(self) -> SamplingParams:
+        """The parameters for this model."""
+        return self.template.params
+
+    @property
+    def options(self) -> RequestOptions:
+        """What the call asks for."""
+        return self.template.options
+
+
+class Dialect(Protocol):
+    """A provider's wire format, pure: no socket, no clock, no environment, no thread."""
+
+    name: str
+    framing: Framing
+
+    def build(self, ctx: RequestContext) -> HttpCall:
+        """The request. ``ConfigError`` or ``InputError`` when this prompt cannot be said in this format."""
+
+    def parse(self, ctx: RequestContext, reply: HttpReply) -> APIResponse:
+        """The answer, or the error with its verdict, whatever came. Never raises."""
+
+    def events(self, ctx: RequestContext, events: Iterable[ServerEvent]) -> Generator[StreamDelta, None, APIResponse]:
+        """The pieces of a streamed answer, then (as the generator's value) the response, as ``parse`` would give it."""
+
+    def exchange(self, ctx: RequestContext) -> Generator[HttpCall, tuple[HttpReply, RequestContext], APIResponse]:
+        """The calls of one attempt. Most formats need one."""
+
+
+class OneCall:
+    """The ``exchange`` of a format that needs one call."""
+
+    def exchange(
+        self: Dialect, ctx: RequestContext
+    ) -> Generator[HttpCall, tuple[HttpReply, RequestContext], APIResponse]:
+        """Builds, waits for the reply, parses."""
+        reply, ctx = yield self.build(ctx)
+        return self.parse(ctx, reply)
+
+
+def joined_headers(base: Mapping[str, str], extra: Mapping[str, str | None]) -> dict[str, str]:
+    """``base`` with the user's headers over it: theirs win whatever the case, None removes, ``anthropic-beta`` unites."""
+    result = {name.lower(): value for name, value in base.items()}
+    for name, value in extra.items():
+        key = name.lower()
+        if value is None:
+            result.pop(key, None)
+        elif key == "anthropic-beta" and result.get(key):
+            ours = result[key].split(",")
+            result[key] = ",".join(dict.fromkeys(item.strip() for item in (*ours, *value.split(","))))
+        else:
+            result[key] = value
+    return result
+
+
