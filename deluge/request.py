@@ -31,8 +31,8 @@ class RequestOptions:
     cache_ttl: str | None = None
     service_tier: str | None = None
     tool_choice: str | None = None
-    extra_headers: Mapping[str, str | None] = _NOTHING
-    extra_body: Mapping[str, Any] = _NOTHING
+    extra_headers: Mapping[str, str | None] = field(default_factory=lambda: _NOTHING)
+    extra_body: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     use_responses_api: bool = False
     background: bool = False
     force_local_mcp: bool = False

@@ -44,7 +44,7 @@ class Usage:
         )
 
     def __radd__(self, other: int | Usage) -> Usage:
-        return self if other == 0 else self.__add__(other)  # type: ignore[arg-type]
+        return self if isinstance(other, int) else self + other  # sum() starts with 0
 
     def to_dict(self) -> dict[str, int]:
         """A plain dict of the six counters."""
