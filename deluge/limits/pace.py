@@ -1,0 +1,168 @@
+"""How fast a burst may grow: caps on what is in flight, and small slices for a provider that slices its minute."""
+
+from __future__ import annotations
+
+from collections import deque
+
+CLIENT_START = 100  # in flight at once when a burst begins
+CLIENT_DOUBLING = 0.05
+LANE_START = 10  # at least, or one second's worth of the lane's requests
+LANE_DOUBLING = 0.25
+REST = 10.0  # a burst ends when nothing was in flight for so long
+OPEN = 1_000_000_000  # a cap that binds nobody
+SETTLED = 60.0  # what next_change() says when nothing will change by itself
+
+
+class Ramp:
+    """A cap on what is in flight that doubles from the beginning of a burst; it never limits starts per second."""
+
+    __slots__ = ("start", "doubling", "rest", "_began_at", "_quiet_at", "_bonus", "_cap", "_step_at", "_per_good")
+
+    def __init__(self, start: float = CLIENT_START, doubling: float = CLIENT_DOUBLING, *, rest: float = REST,
+                 per_good: float = 0.0) -> None:
+        self.start = max(1, int(start))
+        self.doubling = doubling
+        self.rest = rest
+        self._per_good = per_good
+        self._began_at: float | None = None
+        self._quiet_at: float | None = None
+        self._bonus = 0.0
+        self._cap = self.start
+        self._step_at = 0.0
+
+    @classmethod
+    def of_client(cls) -> Ramp:
+        """The ramp of everything that a client has in flight."""
+        return cls()
+
+    @classmethod
+    def of_lane(cls, requests_per_minute: float | None) -> Ramp:
+        """The ramp of one lane; without a limit it is open from the start."""
+        if requests_per_minute is None:
+            return cls(OPEN)
+        return cls(max(LANE_START, requests_per_minute / 60.0), LANE_DOUBLING, per_good=1.0)
+
+    def __repr__(self) -> str:
+        return f"<Ramp cap {self._cap} from {self.start}, doubling every {self.doubling} s>"
+
+    def began(self, now: float) -> None:
+        """Something starts while nothing was in flight: a new burst, unless the last one ended only just now."""
+        rested = self._quiet_at is not None and now - self._quiet_at >= self.rest
+        if self._began_at is None or rested:
+            self.restart(now)
+        self._quiet_at = None
+
+    def ended(self, now: float) -> None:
+        """Nothing is in flight any more."""
+        self._quiet_at = now
+
+    def restart(self, now: float, start: float | None = None, doubling: float | None = None) -> None:
+        """Begins again from the start (or from another one, which stays)."""
+        if start is not None:
+            self.start = max(1, int(start))
+        if doubling is not None:
+            self.doubling = doubling
+        self._began_at, self._quiet_at, self._bonus = now, None, 0.0
+        self._cap, self._step_at = self.start, now + self.doubling
+
+    def good(self) -> None:
+        """A good reply: the cap grows by itself and by this."""
+        self._bonus += self._per_good
+
+    def cap(self, now: float) -> int:
+        """How many may be in flight."""
+        began_at = self._began_at
+        if began_at is None:
+            return self.start
+        if now >= self._step_at and self._cap < OPEN:
+            steps = int((now - began_at) / self.doubling + 1e-9)
+            self._cap = OPEN if steps > 40 else min(OPEN, self.start << steps)
+            self._step_at = began_at + (steps + 1) * self.doubling
+        return self._cap + int(self._bonus)
+
+    def next_change(self, now: float) -> float:
+        """Seconds until the cap doubles; a minute when it is open or waits for ``began``."""
+        if self._began_at is None or self._cap >= OPEN:
+            return SETTLED
+        return max(0.001, self._step_at - now)
+
+
+class Pace:
+    """Small bursts for a provider that slices the minute: silent until 429s come inside our own limits.
+
+    Then no slice of ``slice_in`` seconds starts more than its share of the limit (or of the burst that was measured,
+    when there is no limit). It relaxes by ``relax`` for every ``relax_in`` seconds without a 429, and ends when it is
+    far above what the limit needs.
+    """
+
+    __slots__ = ("limit", "slice_in", "relax", "relax_in", "cut", "rate", "_starts", "_span", "_relax_at", "_cut_at",
+                 "_base", "_seen", "_seen_before", "_second")
+
+    def __init__(self, requests_per_minute: float | None, *, slice_in: float = 0.25, relax: float = 1.1,
+                 relax_in: float = 30.0, cut: float = 0.8) -> None:
+        self.limit = requests_per_minute
+        self.slice_in, self.relax, self.relax_in, self.cut = slice_in, relax, relax_in, cut
+        self.rate = 0.0  # starts per second; 0.0 while it does not bind
+        self._base = 0.0
+        self._starts: deque[float] = deque(maxlen=1)
+        self._span = slice_in
+        self._relax_at = self._cut_at = 0.0
+        self._seen = self._seen_before = 0
+        self._second = 0
+
+    def __repr__(self) -> str:
+        return f"<Pace {self.rate:.1f} starts/s>" if self.rate else "<Pace open>"
+
+    @property
+    def active(self) -> bool:
+        """Whether starts are paced at the moment."""
+        return self.rate > 0.0
+
+    def check(self, now: float) -> float:
+        """0.0 when a start is due, else seconds to wait."""
+        if not self.rate:
+            return 0.0
+        if now >= self._relax_at:
+            self._relax(now)
+        starts = self._starts
+        if len(starts) < (starts.maxlen or 1):
+            return 0.0
+        wait = starts[0] + self._span - now
+        return 0.0 if wait <= 1e-9 else max(0.001, wait)
+
+    def took(self, now: float) -> None:
+        """A start was admitted."""
+        second = int(now)
+        if second != self._second:
+            self._seen_before = self._seen if second == self._second + 1 else 0
+            self._second, self._seen = second, 0
+        self._seen += 1
+        self._starts.append(now)
+
+    def limited(self, now: float) -> None:
+        """A 429 inside our own limits: begins to pace, or slows down, at most once a second."""
+        if self.rate and now < self._cut_at:
+            return
+        if not self.rate:
+            measured = float(max(self._seen, self._seen_before, 1))
+            self._base = self.limit / 60.0 if self.limit else measured * self.cut
+            rate = self._base
+        else:
+            rate = min(self._base, self.rate * self.cut) if self.rate > self._base else self.rate * self.cut
+        self._set(rate, now)
+        self._cut_at = now + max(1.0, self._span)
+
+    def _relax(self, now: float) -> None:
+        periods = min(100, 1 + int((now - self._relax_at) / self.relax_in))
+        rate = self.rate * self.relax ** periods
+        if rate > 3.0 * self._base:
+            self.rate = 0.0
+        else:
+            self._set(rate, now)
+
+    def _set(self, rate: float, now: float) -> None:
+        self.rate = rate
+        size = max(1, int(rate * self.slice_in))
+        self._span = size / rate
+        self._starts = deque(self._starts, maxlen=size)
+        self._relax_at = now + self.relax_in
