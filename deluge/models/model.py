@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -50,7 +51,10 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an account or a model may use; None = no limit of its own."""
+    """What an account or a model may use; None = no limit of its own, ``math.inf`` = none at all.
+
+    A model's own limits replace the client's defaults: None leaves the default, ``math.inf`` lifts it.
+    """
 
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
@@ -59,13 +63,18 @@ class Limits:
     concurrent_requests: int | None = None
 
 
+UNLIMITED = Limits(math.inf, math.inf, math.inf, math.inf)
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
     """Whom to talk to: address, key and wire format, shared by all of its models.
 
-    ``base_url`` may hold ``{region}``-like fields, filled from the environment variables in ``url_env``.
+    ``base_url`` may hold ``{region}``-like fields, filled from the environment variables in ``url_env`` (several, best
+    first, with blanks between), else from ``url_defaults``; ``{model}`` is the model's name. ``query`` follows the path.
     ``key_env``: the variables that may hold the key, best first; empty means that none is needed.
     ``flags`` hold for each of its models (see ``docs/models.md`` for the words).
+    ``service_tiers``: the words that its ``service_tier`` takes; empty where it has none.
     """
 
     name: str
@@ -76,7 +85,11 @@ class Provider:
     flags: frozenset[str] = frozenset()
     headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     url_env: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    url_defaults: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    query: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     key_optional: bool = False
+    service_tiers: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +97,7 @@ class Model:
     """One model: our ``id``, the provider's ``name`` on the wire, prices, windows and flags.
 
     ``efforts``: the reasoning levels that it accepts, lowest first; empty when it takes none.
+    ``default_effort``: the level that it uses when none is sent, where that is known.
     ``prices_at``: the day the prices were read. ``retires``: the day the provider shuts it down.
     ``service_prices``: price by service tier (``flex``, ``priority``, ``batch`` …) where it differs.
     """
@@ -100,6 +114,7 @@ class Model:
     max_output_tokens: int | None = None
     flags: frozenset[str] = frozenset()
     efforts: tuple[str, ...] = ()
+    default_effort: str | None = None
     aliases: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
     retires: dt.date | None = None

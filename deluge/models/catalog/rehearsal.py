@@ -1,0 +1,24 @@
+"""The rehearsal provider: a server on loopback inside this process, without key, network or bill.
+
+It takes every parameter. Its prices are made up, so that the cost of a run is seen before it is real.
+"""
+
+from __future__ import annotations
+
+from deluge.models import families as f
+from deluge.models.model import UNLIMITED, Limits, Provider
+from deluge.models.rows import rows_of
+
+PROVIDER = Provider(
+    "rehearsal", "rehearsal:", flags=frozenset({"embedded"}), key_optional=True,
+    service_tiers=("auto", "default", "flex", "priority"),
+)
+UNLISTED = f.UNLISTED.but(context=1_000_000, max_output=128_000)
+row = rows_of(PROVIDER)
+MODELS = (
+    row("rehearsal-echo", "", UNLISTED, 0.1, 0.4, 0.01, limits=UNLIMITED),
+    row("rehearsal-slow", "", UNLISTED, 0.1, 0.4, 0.01, limits=UNLIMITED),
+    row("rehearsal-flaky", "", UNLISTED, 0.1, 0.4, 0.01, limits=UNLIMITED),
+    row("rehearsal-limited", "", UNLISTED, 0.1, 0.4, 0.01,
+        limits=Limits(requests_per_minute=600, tokens_per_minute=60_000)),
+)

@@ -1,0 +1,94 @@
+"""The words in which the catalog says what a model can do, each with its meaning.
+
+Dialects, client and router decide on these words, never on a model's name. A word starts with ``supports_``
+where the model offers something, with ``requires_`` or ``no_`` where it refuses something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from deluge.errors import ConfigError
+
+FLAGS: dict[str, str] = {
+    # what goes in and what comes out
+    "supports_json": "has a mode that answers in JSON without a schema",
+    "supports_json_schema": "answers along a JSON schema (structured output)",
+    "supports_images": "reads images",
+    "supports_files": "reads documents (PDF)",
+    "supports_audio": "hears audio",
+    "supports_video": "watches video",
+    "supports_logprobs": "gives the log probabilities of its tokens",
+    "supports_tools": "calls functions",
+    "supports_parallel_tool_calls": "takes the switch for several tool calls in one turn",
+    "supports_strict_tools": "holds tool arguments to their schema when asked (strict)",
+    "native_mcp": "the provider itself calls MCP servers",
+    "supports_verbosity": "takes a setting for how long its answers are",
+    "embedding": "gives embeddings, not text",
+    "reranking": "ranks documents, does not give text",
+    # which interface
+    "supports_responses": "is also served by the Responses API",
+    "requires_responses": "is served by the Responses API only",
+    "requires_responses_for_tools": "calls functions through the Responses API only",
+    "no_tools_with_reasoning": "calls functions in chat completions only with reasoning effort none",
+    "requires_stateless_responses": "the Responses API stores nothing here: store must be false",
+    "supports_background": "the Responses API runs it in the background",
+    "codex": "made for coding agents",
+    "computer_use": "made to operate a computer",
+    # thinking
+    "reasoning": "can think before it answers",
+    "always_reasons": "thinks always: it cannot be turned off",
+    "thinks_by_default": "thinks when the request says nothing about it",
+    "adaptive_thinking": "decides itself how much to think (thinking type adaptive)",
+    "budget_thinking": "takes a thinking budget in tokens",
+    "thinking_levels": "takes a thinking level instead of a budget (Gemini 3 and later)",
+    "thinking_between_tools": "can be told to think between tool calls only",
+    "thinking_disabled_ok": "takes the word that turns thinking off",
+    "thinking_disabled_to_high": "thinking can be turned off at effort high and below only",
+    "thinking_switch": "turns thinking on and off by thinking: {type: enabled|disabled} in chat completions",
+    "reasoning_object": "takes reasoning: {effort, max_tokens} in chat completions instead of reasoning_effort",
+    "reasoning_content_back": "the reasoning of its tool calls must be sent back as reasoning_content",
+    "thought_signatures": "the signatures of its tool calls must be sent back",
+    "completion_excludes_reasoning": "its count of completion tokens leaves reasoning out",
+    # sampling and other parameters
+    "sampling_fixed": "refuses or ignores temperature and top_p",
+    "sampling_fixed_when_reasoning": "refuses temperature, top_p and logprobs while it reasons",
+    "temperature_xor_top_p": "takes temperature or top_p, not both",
+    "no_stop": "refuses stop sequences",
+    "no_seed": "refuses a seed",
+    "random_seed": "calls the seed random_seed",
+    "uses_max_tokens": "calls the output limit max_tokens, not max_completion_tokens",
+    "developer_role": "takes system messages under the role developer",
+    "no_system_role": "refuses system messages",
+    "no_forced_tools": "refuses to be forced to call a tool",
+    "no_forced_tools_when_thinking": "refuses to be forced to call a tool while it thinks",
+    "no_prefill": "refuses a conversation that ends with the assistant's own words",
+    "short_tool_ids": "wants tool call ids of nine letters and digits",
+    "strict_body": "refuses body fields that it does not know",
+    # tiers and caching
+    "supports_flex": "has the slower, cheaper tier flex",
+    "supports_priority": "has the faster, dearer tier priority",
+    "supports_prompt_caching": "caches prompts up to marks in them (cache_control, cachePoint)",
+    "supports_prompt_cache_key": "takes prompt_cache_key",
+    "supports_prompt_cache_options": "takes prompt_cache_options and breakpoints",
+    "automatic_caching": "caches repeated prefixes by itself",
+    "peak_prices": "costs more in the provider's peak hours: service_prices['peak']; the plain price is off-peak",
+    "reports_cost": "says in its usage what the request cost",
+    # keys and servers
+    "sigv4": "without a bearer token the request is signed with AWS credentials",
+    "google_auth": "without a token one is taken from google-auth",
+    "local": "a server of your own, usually without a key",
+    "embedded": "the rehearsal server inside this process",
+    "retired": "the provider has shut it down",
+}
+
+
+def checked(flags: Iterable[str], *, what: str = "flag") -> frozenset[str]:
+    """These flags as a set; ``ConfigError`` names the first that is not a word of this page."""
+    found = frozenset(flags)
+    for flag in sorted(found - FLAGS.keys()):
+        near = get_close_matches(flag, FLAGS, n=3)
+        hint = f": did you mean {' or '.join(near)}?" if near else "; docs/models.md lists them"
+        raise ConfigError(f"unknown {what} {flag!r}{hint}")
+    return found
