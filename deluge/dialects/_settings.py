@@ -1,0 +1,117 @@
+"""What becomes of a parameter on a model: pure functions of the template, read from the model's flags, for all dialects.
+
+Each gives the value to send (None: nothing) and a ``Note`` where the user asked for something else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deluge.params import EFFORTS
+from deluge.request import RequestTemplate
+from deluge.wire import Note
+
+# Thinking budgets in tokens and the effort that they stand for, where a model takes no budget.
+_BUDGETS = ((0, "none"), (512, "minimal"), (2_048, "low"), (8_192, "medium"), (16_384, "high"))
+_OTHER_NAMES = {"fast": "priority", "standard": "default", "default": "standard", "standard_only": "default"}
+
+Setting = tuple[Any, "Note | None"]
+
+
+def nearest_effort(wanted: str, accepted: tuple[str, ...]) -> str:
+    """The level of ``accepted`` that comes nearest; of two the lower. Thinking is never turned off by rounding."""
+    if wanted in accepted:
+        return wanted
+    rank = EFFORTS.index(wanted)
+    choice = [level for level in accepted if level != "none" or wanted == "minimal"] or list(accepted)
+    return min(choice, key=lambda level: (abs(EFFORTS.index(level) - rank), EFFORTS.index(level)))
+
+
+def effort(template: RequestTemplate) -> Setting:
+    """The reasoning effort that the model accepts for the one that was asked for."""
+    model, wanted, name = template.model, template.params.reasoning_effort, "reasoning_effort"
+    if wanted is None and template.params.thinking_budget is not None:
+        wanted, name = effort_of_budget(template.params.thinking_budget), "thinking_budget"
+    if wanted is None:
+        return None, None
+    if not model.has("reasoning") or not model.efforts:
+        silent = wanted == "none" and not model.has("always_reasons") and not model.has("thinks_by_default")
+        reason = "the model takes no reasoning effort" if model.has("reasoning") else "the model does not reason"
+        return None, None if silent else Note(name, reason)
+    level = nearest_effort(wanted, model.efforts)
+    if name == "thinking_budget":
+        return level, Note(name, f"the model takes an effort, not a budget: {level!r} is sent")
+    if level != wanted:
+        return level, Note(name, f"{wanted!r} is not among {', '.join(model.efforts)}: {level!r} is sent")
+    return level, None
+
+
+def effort_of_budget(budget: int) -> str:
+    """The effort that stands for a thinking budget in tokens."""
+    return next((level for top, level in _BUDGETS if budget <= top), "xhigh")
+
+
+def reasons(template: RequestTemplate, sent: str | None) -> bool:
+    """Whether the model will reason, given the effort that is sent."""
+    model = template.model
+    if not model.has("reasoning"):
+        return False
+    level = sent or model.default_effort
+    if level is not None:
+        return level != "none"
+    return model.has("always_reasons") or model.has("thinks_by_default") or "none" not in model.efforts
+
+
+def sampling(template: RequestTemplate, reasoning: bool) -> tuple[dict[str, float], list[Note]]:
+    """``temperature`` and ``top_p``, as far as the model takes them."""
+    params, model = template.params, template.model
+    values = {"temperature": params.temperature, "top_p": params.top_p}
+    why = refused_sampling(template, reasoning)
+    if why:
+        # 1 is what such a model uses anyway: leaving it out changes nothing.
+        return {}, [Note(name, why) for name, value in values.items() if params.is_set(name) and value != 1.0]
+    if model.has("temperature_xor_top_p"):
+        loser = "temperature" if params.is_set("top_p") and not params.is_set("temperature") else "top_p"
+        value = values.pop(loser)
+        lost = params.is_set(loser) and value != 1.0
+        return values, [Note(loser, "the model takes temperature or top_p, not both")] if lost else []
+    return values, []
+
+
+def refused_sampling(template: RequestTemplate, reasoning: bool) -> str | None:
+    """Why the model takes no sampling parameters; None when it does."""
+    if template.model.has("sampling_fixed"):
+        return "the model does not take it"
+    if reasoning and template.model.has("sampling_fixed_when_reasoning"):
+        return "the model does not take it while it reasons"
+    return None
+
+
+def service_tier(template: RequestTemplate) -> Setting:
+    """The provider's word for the service tier that was asked for."""
+    wanted, model = template.options.service_tier, template.model
+    tiers = model.provider.service_tiers
+    if wanted is None:
+        return None, None
+    if not tiers:
+        silent = wanted in ("auto", "default", "standard")
+        return None, None if silent else Note("service_tier", f"{model.provider.name} has no service tiers")
+    tier = wanted if wanted in tiers else _OTHER_NAMES.get(wanted, wanted)
+    unsupported = tier == "flex" and not model.has("supports_flex")
+    unsupported |= tier in ("priority", "fast") and not model.has("supports_priority")
+    if tier in tiers and not unsupported:
+        return tier, None
+    fallback = "auto" if "auto" in tiers else None
+    return fallback, Note("service_tier", f"{wanted!r} is not offered here: {fallback or 'the default'} is used")
+
+
+def verbosity(template: RequestTemplate) -> Setting:
+    """low, medium or high."""
+    wanted = template.params.verbosity
+    if wanted is None:
+        return None, None
+    if not template.model.has("supports_verbosity"):
+        return None, Note("verbosity", "the model has no such setting")
+    if wanted in ("xhigh", "max"):
+        return "high", Note("verbosity", f"{wanted!r} is more than the model has: 'high' is sent")
+    return wanted, None
