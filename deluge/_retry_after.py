@@ -38,7 +38,7 @@ def should_retry(headers: Mapping[str, str]) -> bool | None:
 
 
 def _number(text: str | None) -> float | None:
-    found = _NUMBER.fullmatch(text.strip()) if text else None
+    found = _NUMBER.fullmatch(text.split(",")[0].strip()) if text else None  # a repeated field arrives joined
     return float(found[1]) if found else None
 
 

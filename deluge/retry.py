@@ -37,7 +37,8 @@ class Failure:
 
     ``attempt`` counts every attempt of the prompt so far, this one included; ``rate_limited`` how many of them ended in
     a 429, this one included: those are free as long as ``limited_for``, the seconds that the prompt has waited because
-    of rate limits (its backoffs after 429s and its lane's cooldowns), stays under the policy's patience.
+    of rate limits (its backoffs after 429s and its lane's cooldowns), stays under the policy's patience. None takes the
+    time since the first attempt.
     ``timeouts_so_far`` includes this one. Times are monotonic seconds; ``idle`` is the sum of the waits so far.
     """
 
@@ -50,7 +51,7 @@ class Failure:
     timeouts_so_far: int = 0
     possibly_billed: bool = False
     rate_limited: int = 0
-    limited_for: float = 0.0
+    limited_for: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +100,8 @@ class RetryPolicy:
     ``retry`` is None, a ``tenacity.Retrying`` (its ``sleep`` and ``retry_error_callback`` are not used), a mapping with
     ``stop``, ``wait``, ``retry``, or a tuple of tenacity strategies. What is not given, or left at tenacity's default
     in a ``Retrying``, is ours: stop after ``max_attempts``, honour Retry-After, else full-jitter backoff, and retry
-    what the verdict calls retryable. A strategy finds the verdict in ``retry_state.kwargs["verdict"]``. ``stop`` sees an
-    ``attempt_number`` without the attempts that ended in a 429, ``wait`` and ``retry`` see all of them.
+    what the verdict calls retryable. A strategy finds the verdict in ``retry_state.kwargs["verdict"]``. ``stop`` sees
+    an ``attempt_number`` without the attempts that ended in a 429, ``wait`` and ``retry`` see all of them.
     """
 
     def __init__(
@@ -145,7 +146,7 @@ class RetryPolicy:
             return "billed"
         if verdict.kind == "timeout" and failure.timeouts_so_far > self.retry_timeouts:
             return "timeouts"
-        if verdict.kind == "rate_limit" and (verdict.retry_after or 0.0) > self.rate_limit_patience:
+        if (verdict.retry_after or 0.0) > self.rate_limit_patience:
             return "patience"
         return ""
 
@@ -160,11 +161,10 @@ class RetryPolicy:
         if not math.isfinite(wait):
             raise ValueError(f"a wait strategy returned {wait!r}")
         wait = state.upcoming_sleep = max(MIN_WAIT, wait)
-        limited = failure.verdict.kind == "rate_limit"
-        if limited and failure.limited_for + wait > self.rate_limit_patience:
+        if failure.verdict.kind == "rate_limit" and _limited_for(failure) + wait > self.rate_limit_patience:
             return Ruling(None, "patience")
         state.attempt_number = failure.attempt - failure.rate_limited
-        if state.attempt_number > 0 and not limited and self._stop(state):
+        if self._stop(state):
             return Ruling(None, "attempts")
         state.attempt_number = failure.attempt
         if self._source.before_sleep is not None:
@@ -180,6 +180,10 @@ class RetryPolicy:
         state.set_exception((type(error), error, None))
         state.outcome_timestamp = failure.now
         return state
+
+
+def _limited_for(failure: Failure) -> float:
+    return failure.now - failure.first_attempt_at if failure.limited_for is None else failure.limited_for
 
 
 def _by_verdict(retry_state: RetryCallState) -> bool:

@@ -9,10 +9,11 @@
 
 from deluge.limits.bucket import BucketSnapshot, QuotaBucket
 from deluge.limits.estimate import TokenEstimator
-from deluge.limits.health import LaneHealth
+from deluge.limits.health import CooldownRules, LaneHealth
 from deluge.limits.ledger import MIN_WAIT, Mode, Reservation
 from deluge.limits.pace import Pace, Ramp
 
 __all__ = [
-    "MIN_WAIT", "BucketSnapshot", "LaneHealth", "Mode", "Pace", "QuotaBucket", "Ramp", "Reservation", "TokenEstimator",
+    "MIN_WAIT", "BucketSnapshot", "CooldownRules", "LaneHealth", "Mode", "Pace", "QuotaBucket", "Ramp", "Reservation",
+    "TokenEstimator",
 ]

@@ -45,11 +45,11 @@ class QuotaBucket(AbstractBucket):
     """Requests and tokens per minute in O(1), as a pyrate-limiter bucket.
 
     ``mode="rolling"``: in any ``window`` seconds no more requests leave, and no more reserved tokens, than the limits
-    allow. ``mode="bucket"``: full at the start and refilled continuously. Limits are per minute whatever the
-    window: a window of one second holds a sixtieth of them, and at least one request.
+    allow. ``mode="bucket"``: full at the start and refilled continuously. Limits are per minute whatever the window:
+    one of a second holds a sixtieth of them, and at least one request and one token. None is no limit.
 
-    One thread owns it and passes ``now`` (monotonic seconds). ``clock`` serves the pyrate-limiter methods only: there the
-    weight of an item is its tokens, every item is one request, and the ``Limiter`` brings the lock.
+    One thread owns it and passes ``now`` (monotonic seconds). ``clock`` serves the pyrate-limiter methods only: there
+    the weight of an item is its tokens, every item is one request, and the ``Limiter`` brings the lock.
     """
 
     is_async = False

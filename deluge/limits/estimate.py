@@ -4,35 +4,67 @@ from __future__ import annotations
 
 import math
 
-FIRST_RATIO = 0.25  # tokens per UTF-8 byte of text, before the first answer
+FIRST_RATIO = 0.25  # tokens per UTF-8 byte of text, before the first answers
 OVERHEAD = 8  # tokens around a prompt that no character pays for: roles, separators
 FEW_ANSWERS = 4  # below this many answers an output counts as long as it may be
 MEMORY = 0.98  # what an answer still weighs when the next one comes: about the last fifty count
 LOWER_BOUND_RATIO = 0.125  # no tokenizer needs fewer tokens per character of ordinary text
+SMOOTHNESS = 0.1  # sizes that differ by less than this share say nothing about the slope
 
 
-class _Spread:
-    """A decaying mean and the deviation around it."""
+def _margin(variance: float, weight: float) -> float:
+    """Half a deviation once much is known, more while little is."""
+    return math.sqrt(max(0.0, variance)) * (0.5 + 1.5 / math.sqrt(max(1.0, weight)))
 
-    __slots__ = ("weight", "mean", "variance")
+
+class _Line:
+    """Tokens of an input as a line over its size: what is in every prompt, and what grows with it."""
+
+    __slots__ = ("answers", "weight", "size", "tokens", "of_size", "of_both", "of_rest")
 
     def __init__(self) -> None:
-        self.weight = self.mean = self.variance = 0.0
+        self.answers = 0
+        self.weight = self.size = self.tokens = 0.0  # decaying means
+        self.of_size = self.of_both = self.of_rest = 0.0  # their variances, and that of what the line misses
 
-    def add(self, value: float) -> None:
+    def add(self, size: float, tokens: float) -> None:
+        missed = tokens - self.at(size) if self.answers else 0.0
+        self.answers += 1
         self.weight = self.weight * MEMORY + 1.0
-        step = (value - self.mean) / self.weight
-        self.variance += ((value - self.mean - step) * (value - self.mean) - self.variance) / self.weight
-        self.mean += step
+        share = 1.0 / self.weight
+        by_size, by_tokens = size - self.size, tokens - self.tokens
+        self.size += by_size * share
+        self.tokens += by_tokens * share
+        self.of_size += (by_size * (size - self.size) - self.of_size) * share
+        self.of_both += (by_size * (tokens - self.tokens) - self.of_both) * share
+        self.of_rest += (missed * missed - self.of_rest) * share
 
     @property
-    def deviation(self) -> float:
-        return math.sqrt(max(0.0, self.variance))
+    def slope(self) -> float:
+        """Tokens per byte; proportional to the size as long as all sizes are alike."""
+        alike = (SMOOTHNESS * self.size) ** 2
+        return max(0.0, (self.of_both + alike * self.tokens / self.size) / (self.of_size + alike))
 
-    @property
-    def margin(self) -> float:
-        """Half a deviation once much is known, more while little is."""
-        return self.deviation * (0.5 + 1.5 / math.sqrt(max(1.0, self.weight)))
+    def at(self, size: float) -> float:
+        return max(0.0, self.tokens + self.slope * (size - self.size))
+
+
+class _Output:
+    """A decaying mean of output tokens, its variance, and the share of answers that were cut at their limit."""
+
+    __slots__ = ("answers", "weight", "mean", "variance", "cut")
+
+    def __init__(self) -> None:
+        self.answers = 0
+        self.weight = self.mean = self.variance = self.cut = 0.0
+
+    def add(self, tokens: float, cut: bool) -> None:
+        self.answers += 1
+        self.weight = self.weight * MEMORY + 1.0
+        before = tokens - self.mean
+        self.mean += before / self.weight
+        self.variance += (before * (tokens - self.mean) - self.variance) / self.weight
+        self.cut += (cut - self.cut) / self.weight
 
 
 class TokenEstimator:
@@ -42,42 +74,45 @@ class TokenEstimator:
     counts and writes. Answers that were cut at their limit push the guess back up towards that limit.
     """
 
-    __slots__ = ("_input", "_output", "_cut")
+    __slots__ = ("_input", "_output")
 
     def __init__(self) -> None:
-        self._input = _Spread()  # tokens per byte, without the overhead
-        self._output = _Spread()
-        self._cut = _Spread()  # 1 for an answer cut at its limit, else 0
+        self._input = _Line()
+        self._output = _Output()
 
     def __repr__(self) -> str:
-        return (f"<TokenEstimator {self._ratio():.3f} tokens per byte, {self._output.mean:.0f} per answer, "
-                f"{self._output.weight:.0f} answers>")
+        output = self._output
+        return f"<TokenEstimator {output.answers} answers, {output.mean:.0f} tokens each, {output.cut:.0%} cut>"
 
     def estimate(self, input_size: int, max_new_tokens: int) -> int:
         """Tokens to reserve for an input of that many bytes; never more than ``max_new_tokens`` of output."""
-        return max(1, math.ceil(input_size * self._ratio()) + OVERHEAD + self.output(max_new_tokens))
+        return max(1, self.input(input_size) + self.output(max_new_tokens))
+
+    def input(self, input_size: int) -> int:
+        """The input's part of the estimate."""
+        line = self._input
+        if not line.answers:
+            return math.ceil(input_size * FIRST_RATIO) + OVERHEAD
+        learned = line.at(input_size) + _margin(line.of_rest, line.weight)
+        if line.answers < FEW_ANSWERS:
+            learned = max(learned, input_size * FIRST_RATIO + OVERHEAD)
+        return math.ceil(learned)
 
     def output(self, max_new_tokens: int) -> int:
         """The output's part of the estimate."""
-        most = max(0, max_new_tokens)
-        if self._output.weight < FEW_ANSWERS * MEMORY ** FEW_ANSWERS:
+        most, output = max(0, max_new_tokens), self._output
+        if output.answers < FEW_ANSWERS:
             return most
-        expected = min(self._output.mean + self._output.margin, most)
-        return min(most, math.ceil(expected + self._cut.mean * (most - expected)))
+        expected = min(most, output.mean + _margin(output.variance, output.weight))
+        return min(most, math.ceil(expected + output.cut * (most - expected)))
 
     def learn(self, input_size: int, input_tokens: int, output_tokens: int, max_new_tokens: int) -> None:
         """Takes in one answer's usage; ``input_tokens`` with the cached ones. Counts of zero teach nothing."""
         if input_tokens > 0 and input_size > 0:
-            self._input.add(max(0.0, input_tokens - OVERHEAD) / input_size)
+            self._input.add(input_size, input_tokens)
         if output_tokens > 0:
-            self._output.add(output_tokens)
-            self._cut.add(1.0 if 0 < max_new_tokens <= output_tokens else 0.0)
+            self._output.add(output_tokens, 0 < max_new_tokens <= output_tokens)
 
     def lower_bound(self, input_size: int) -> int:
-        """Tokens that the text must have at the very least: only what exceeds a limit even so is rejected."""
+        """Tokens that a text of that size must have at the very least: what exceeds a limit even so can never fit."""
         return int(input_size * LOWER_BOUND_RATIO)
-
-    def _ratio(self) -> float:
-        if self._input.weight < FEW_ANSWERS * MEMORY ** FEW_ANSWERS:
-            return FIRST_RATIO if not self._input.weight else max(FIRST_RATIO, self._input.mean)
-        return self._input.mean + self._input.margin

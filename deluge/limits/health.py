@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from random import Random
 
-from deluge.limits.pace import OPEN, Ramp
+from deluge.limits.ledger import MIN_WAIT
+from deluge.limits.pace import OPEN, SETTLED, Ramp
 
-IN_A_ROW = 3
-OF_LAST = 5
-LAST = 25
-FIRST_COOLDOWN = 2.0  # seconds, when the provider names none; doubles on repetition
-LONGEST_DEFAULT = 60.0
-LONGEST_COOLDOWN = 86_400.0  # even when the provider names more: a day
-CALM_AFTER = 25  # good replies after which a cooldown is forgotten
-SPREAD = 0.1  # of the cooldown, up to SPREAD_MOST seconds: lanes and processes do not wake up together
-SPREAD_MOST = 5.0
-RECOVERY_START = 4
-RECOVERY_DOUBLING = 0.5
+
+@dataclass(frozen=True, slots=True)
+class CooldownRules:
+    """What counts as evidence, and what follows from it. Times in seconds.
+
+    A cooldown starts on ``in_a_row`` 429s, on ``of_last`` of the ``last`` replies, or when nothing remains. It lasts as
+    long as the provider asked, else ``first``, doubled on each repetition up to ``longest_default``; ``calm_after``
+    good replies end the series. Up to ``spread`` of it, but at most ``spread_most``, is added by chance, so that lanes and
+    processes do not wake up together. Then ``recovery_start`` may be in flight, doubled every ``recovery_doubling``.
+    """
+
+    in_a_row: int = 3
+    of_last: int = 5
+    last: int = 25
+    first: float = 2.0
+    longest_default: float = 60.0
+    longest: float = 86_400.0
+    calm_after: int = 25
+    spread: float = 0.1
+    spread_most: float = 5.0
+    recovery_start: int = 4
+    recovery_doubling: float = 0.5
 
 
 class LaneHealth:
@@ -27,16 +40,18 @@ class LaneHealth:
     nothing remains. Then nothing starts until ``cooling_until``, and what is in flight grows again from a few.
     """
 
-    __slots__ = ("cooling_until", "cooldowns", "_rng", "_in_a_row", "_last", "_began_at", "_repeated", "_calm", "_ramp")
+    __slots__ = ("rules", "cooling_until", "cooldowns", "_rng", "_in_a_row", "_last", "_began_at", "_series", "_calm",
+                 "_ramp")
 
-    def __init__(self, rng: Random | None = None) -> None:
+    def __init__(self, rng: Random | None = None, rules: CooldownRules | None = None) -> None:
+        self.rules = rules or CooldownRules()
         self.cooling_until = float("-inf")
         self.cooldowns = 0
         self._rng = rng or Random()
         self._in_a_row = 0
-        self._last: deque[bool] = deque(maxlen=LAST)
+        self._last: deque[bool] = deque(maxlen=self.rules.last)
         self._began_at = float("-inf")
-        self._repeated = 0
+        self._series = 0  # cooldowns since the lane was calm
         self._calm = 0
         self._ramp: Ramp | None = None
 
@@ -50,44 +65,44 @@ class LaneHealth:
         self._last.append(False)
         if self._ramp is not None:
             self._ramp.good()
-        if self._repeated:
+        if self._series:
             self._calm += 1
-            if self._calm >= CALM_AFTER:
-                self._repeated = 0
+            if self._calm >= self.rules.calm_after:
+                self._series = 0
 
     def limited(self, now: float, retry_after: float | None = None, sent_at: float | None = None) -> bool:
-        """A 429; True when the lane cools down because of it.
+        """A 429; True when the lane begins to cool down because of it.
 
-        Replies to what was sent before the present or last cooldown began tell nothing new: they only prolong it, by
-        their own ``retry_after``.
+        Replies to what was ``sent_at`` a time before the present or the last cooldown began say nothing new: they only
+        prolong it, by their own ``retry_after``.
         """
-        if now < self.cooling_until or (sent_at is not None and sent_at <= self._began_at):
-            if retry_after is not None and now < self.cooling_until:
-                self._cool_until(now + self._spread(min(retry_after, LONGEST_COOLDOWN)))
+        cooling = now < self.cooling_until
+        if cooling or (sent_at is not None and sent_at <= self._began_at):
+            if cooling and retry_after is not None:
+                self._cool_until(now + self._spread(retry_after))
             return False
         self._in_a_row += 1
         self._last.append(True)
         self._calm = 0
-        if self._in_a_row < IN_A_ROW and sum(self._last) < OF_LAST:
+        if self._in_a_row < self.rules.in_a_row and sum(self._last) < self.rules.of_last:
             return False
-        default = min(LONGEST_DEFAULT, FIRST_COOLDOWN * 2.0 ** min(self._repeated, 10))
-        if retry_after is not None and retry_after > 0:
-            default = max(retry_after, default if self._repeated else 0.0)
-        self._repeated += 1
-        self._cool(now, default)
+        self._cool(now, self._cooldown(retry_after))
+        self._series += 1
         return True
 
     def nothing_left(self, now: float, reset_in: float | None = None) -> bool:
-        """A header says that nothing remains until ``reset_in`` seconds from now; True when a cooldown begins."""
-        wait = FIRST_COOLDOWN if reset_in is None else reset_in
-        if wait <= 0.0 or now < self.cooling_until:
-            self._cool_until(now + max(0.0, min(wait, LONGEST_COOLDOWN)))
+        """A header says that nothing remains for ``reset_in`` seconds; True when a cooldown begins."""
+        wait = self.rules.first if reset_in is None else reset_in
+        if wait <= 0.0:
+            return False
+        if now < self.cooling_until:
+            self._cool_until(now + min(wait, self.rules.longest))
             return False
         self._cool(now, wait)
         return True
 
     def cap(self, now: float) -> int:
-        """How many may be in flight: none while it cools, few right after, everything later."""
+        """How many may be in flight: none while it cools, few right after, any number later."""
         if now < self.cooling_until:
             return 0
         if self._ramp is None:
@@ -98,26 +113,32 @@ class LaneHealth:
         return cap
 
     def next_change(self, now: float) -> float:
-        """Seconds until ``cap`` changes by itself."""
+        """Seconds until ``cap`` changes by itself; a minute when it will not."""
         if now < self.cooling_until:
-            return max(0.001, self.cooling_until - now)
-        return Ramp(OPEN).next_change(now) if self._ramp is None else self._ramp.next_change(now)
+            return max(MIN_WAIT, self.cooling_until - now)
+        return SETTLED if self._ramp is None else self._ramp.next_change(now)
+
+    def _cooldown(self, retry_after: float | None) -> float:
+        default = min(self.rules.longest_default, self.rules.first * 2.0 ** min(self._series, 30))
+        if not retry_after or retry_after <= 0.0:
+            return default
+        return max(retry_after, default) if self._series else retry_after  # again, though we waited as told
 
     def _cool(self, now: float, wait: float) -> None:
         self.cooldowns += 1
         self._began_at = now
-        self._in_a_row = 0
+        self._in_a_row = self._calm = 0
         self._last.clear()
-        self._calm = 0
-        self._cool_until(now + self._spread(min(wait, LONGEST_COOLDOWN)))
+        self._cool_until(now + self._spread(wait))
 
     def _cool_until(self, until: float) -> None:
         if until <= self.cooling_until:
             return
         self.cooling_until = until
-        ramp = Ramp(RECOVERY_START, RECOVERY_DOUBLING * self._rng.uniform(1.0, 1.5), per_good=1.0)
-        ramp.restart(until)
-        self._ramp = ramp
+        doubling = self.rules.recovery_doubling * self._rng.uniform(1.0, 1.5)
+        self._ramp = Ramp(self.rules.recovery_start, doubling, per_good=1.0)
+        self._ramp.restart(until)
 
     def _spread(self, wait: float) -> float:
-        return wait + self._rng.uniform(0.0, min(SPREAD_MOST, SPREAD * wait))
+        wait = min(max(0.0, wait), self.rules.longest)
+        return wait + self._rng.uniform(0.0, min(self.rules.spread_most, self.rules.spread * wait))

@@ -153,7 +153,7 @@ class RollingLedger:
         over_tokens = of_tokens.used + tokens - of_tokens.limit
         if over_requests <= 0 and over_tokens <= 0:
             return 0.0
-        slot = of_requests.leaves(over_requests, self.head) if over_requests > 0 else self.head - SLOTS
+        slot = of_requests.leaves(over_requests, self.head) if over_requests > 0 else -1
         if over_tokens > 0:
             slot = max(slot, of_tokens.leaves(over_tokens, self.head))
         return max(MIN_WAIT, (slot + SLOTS + 1) * self.slot - now)
@@ -188,6 +188,8 @@ class RollingLedger:
 
     def correct(self, reservation: Reservation, difference: int, now: float) -> None:
         """Corrects the tokens in the reservation's own slot; once that has left, only more of them counts: now."""
+        if now >= self.turn_at:
+            self._turn(now)
         slot = reservation.slot
         if slot + SLOTS < self.head:
             if difference > 0:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
+from deluge.limits.ledger import MIN_WAIT
+
 CLIENT_START = 100  # in flight at once when a burst begins
 CLIENT_DOUBLING = 0.05
 LANE_START = 10  # at least, or one second's worth of the lane's requests
@@ -84,31 +86,33 @@ class Ramp:
         """Seconds until the cap doubles; a minute when it is open or waits for ``began``."""
         if self._began_at is None or self._cap >= OPEN:
             return SETTLED
-        return max(0.001, self._step_at - now)
+        return max(MIN_WAIT, self._step_at - now)
 
 
 class Pace:
-    """Small bursts for a provider that slices the minute: silent until 429s come inside our own limits.
+    """Small bursts for a provider that slices the minute: open until 429s come inside our own limits.
 
-    Then no slice of ``slice_in`` seconds starts more than its share of the limit (or of the burst that was measured,
-    when there is no limit). It relaxes by ``relax`` for every ``relax_in`` seconds without a 429, and ends when it is
-    far above what the limit needs.
+    Then no ``slice_in`` seconds start more than their share of the limit (of the burst that was measured, where there
+    is no limit). A further 429 falls back to that share, or to ``cut`` of what was below it. ``relax`` is the growth:
+    every ``regain_in`` seconds without a 429 up to the share, every ``probe_in`` seconds above it, twice as slowly
+    after each probe that failed; far above it the pace ends.
     """
 
-    __slots__ = ("limit", "slice_in", "relax", "relax_in", "cut", "rate", "_starts", "_span", "_relax_at", "_cut_at",
-                 "_base", "_seen", "_seen_before", "_second")
+    __slots__ = ("limit", "rate", "_slice_in", "_relax", "_regain_in", "_probe_in", "_cut", "_share", "_failed",
+                 "_starts", "_span", "_relax_at", "_deaf_until", "_second", "_seen", "_seen_before")
 
     def __init__(self, requests_per_minute: float | None, *, slice_in: float = 0.25, relax: float = 1.1,
-                 relax_in: float = 30.0, cut: float = 0.8) -> None:
+                 regain_in: float = 5.0, probe_in: float = 30.0, cut: float = 0.9) -> None:
         self.limit = requests_per_minute
-        self.slice_in, self.relax, self.relax_in, self.cut = slice_in, relax, relax_in, cut
-        self.rate = 0.0  # starts per second; 0.0 while it does not bind
-        self._base = 0.0
+        self.rate = 0.0  # starts per second; 0.0 while everything may start
+        self._slice_in, self._relax, self._cut = slice_in, relax, cut
+        self._regain_in, self._probe_in = regain_in, probe_in
+        self._share = 0.0
+        self._failed = 0
         self._starts: deque[float] = deque(maxlen=1)
         self._span = slice_in
-        self._relax_at = self._cut_at = 0.0
-        self._seen = self._seen_before = 0
-        self._second = 0
+        self._relax_at = self._deaf_until = 0.0
+        self._second = self._seen = self._seen_before = 0
 
     def __repr__(self) -> str:
         return f"<Pace {self.rate:.1f} starts/s>" if self.rate else "<Pace open>"
@@ -120,15 +124,13 @@ class Pace:
 
     def check(self, now: float) -> float:
         """0.0 when a start is due, else seconds to wait."""
-        if not self.rate:
-            return 0.0
-        if now >= self._relax_at:
-            self._relax(now)
+        if self.rate and now >= self._relax_at:
+            self._grow(now)
         starts = self._starts
-        if len(starts) < (starts.maxlen or 1):
+        if not self.rate or len(starts) < (starts.maxlen or 1):
             return 0.0
         wait = starts[0] + self._span - now
-        return 0.0 if wait <= 1e-9 else max(0.001, wait)
+        return 0.0 if wait <= 1e-9 else max(MIN_WAIT, wait)
 
     def took(self, now: float) -> None:
         """A start was admitted."""
@@ -141,28 +143,30 @@ class Pace:
 
     def limited(self, now: float) -> None:
         """A 429 inside our own limits: begins to pace, or slows down, at most once a second."""
-        if self.rate and now < self._cut_at:
+        if self.rate and now < self._deaf_until:
             return
         if not self.rate:
-            measured = float(max(self._seen, self._seen_before, 1))
-            self._base = self.limit / 60.0 if self.limit else measured * self.cut
-            rate = self._base
+            self._share = self.limit / 60.0 if self.limit else max(self._seen, self._seen_before, 1) * self._cut
+            self._set(self._share, now)
+        elif self.rate > self._share:
+            self._failed += 1
+            self._set(self._share, now)
         else:
-            rate = min(self._base, self.rate * self.cut) if self.rate > self._base else self.rate * self.cut
-        self._set(rate, now)
-        self._cut_at = now + max(1.0, self._span)
+            self._set(self.rate * self._cut, now)
+        self._deaf_until = now + max(1.0, self._span)
 
-    def _relax(self, now: float) -> None:
-        periods = min(100, 1 + int((now - self._relax_at) / self.relax_in))
-        rate = self.rate * self.relax ** periods
-        if rate > 3.0 * self._base:
-            self.rate = 0.0
+    def _grow(self, now: float) -> None:
+        if self.rate < self._share:
+            self._set(min(self._share, self.rate * self._relax), now)
+        elif self.rate * self._relax > 2.0 * self._share:
+            self.rate, self._failed = 0.0, 0
         else:
-            self._set(rate, now)
+            self._set(self.rate * self._relax, now)
 
     def _set(self, rate: float, now: float) -> None:
         self.rate = rate
-        size = max(1, int(rate * self.slice_in))
+        size = max(1, int(rate * self._slice_in))
         self._span = size / rate
         self._starts = deque(self._starts, maxlen=size)
-        self._relax_at = now + self.relax_in
+        slow = self._probe_in * 2.0 ** min(self._failed, 4)
+        self._relax_at = now + (self._regain_in if rate < self._share else slow)
