@@ -1,0 +1,25 @@
+"""Carries calls to providers: blocking, over kept-alive connections, with deadlines that hold.
+
+Importing this package is cheap: requests, urllib3 and ssl are loaded when the first call is sent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from deluge.transport._attempt import Attempt
+from deluge.transport._failure import CERTIFICATE, TOO_MANY_FILES
+from deluge.transport._lean import LeanTransport, Signer
+
+if TYPE_CHECKING:
+    from deluge.transport._adapter import LeanAdapter
+
+__all__ = ["CERTIFICATE", "TOO_MANY_FILES", "Attempt", "LeanAdapter", "LeanTransport", "Signer"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "LeanAdapter":
+        from deluge.transport._adapter import LeanAdapter
+
+        return LeanAdapter
+    raise AttributeError(name)
