@@ -77,7 +77,7 @@ GPT_OSS = PLAIN.but(
 # -- Anthropic -------------------------------------------------------------------------------------------------------
 
 CLAUDE_3 = PLAIN.but(
-    "supports_images supports_tools supports_parallel_tool_calls supports_prompt_caching",
+    "no_seed supports_images supports_tools supports_parallel_tool_calls supports_prompt_caching",
     context=200_000, max_output=4_096,
 )
 CLAUDE_3_5 = CLAUDE_3.but("supports_files", max_output=8_192)

@@ -12,6 +12,8 @@ from typing import Any
 from deluge.usage import Usage
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+# Tiers that never cost the list price by default: without a price of their own their cost is not known.
+_PRICED_APART = frozenset({"flex", "priority", "fast", "batch"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,12 @@ class Price:
     cache_write_1h: float | None = None
     above: int | None = None
     tier: Price | None = None
+
+    def times(self, factor: float) -> Price:
+        """This price multiplied, what is not known staying so."""
+        flat = (self.input, self.output, self.cache_read, self.cache_write, self.cache_write_1h)
+        scaled = [None if value is None else round(value * factor, 9) for value in flat]
+        return Price(*scaled, above=self.above, tier=self.tier.times(factor) if self.tier else None)
 
     def cost(self, usage: Usage) -> float | None:
         """Dollars for this usage, or None when a counter that is not zero has no price."""
@@ -71,7 +79,7 @@ class Provider:
     """Whom to talk to: address, key and wire format, shared by all of its models.
 
     ``base_url`` may hold ``{region}``-like fields, filled from the environment variables in ``url_env`` (several, best
-    first, with blanks between), else from ``url_defaults``; ``{model}`` is the model's name. ``query`` follows the path.
+    first, with blanks between), else from ``url_defaults``; ``{model}`` is the model's name. ``query`` ends the URL.
     ``key_env``: the variables that may hold the key, best first; empty means that none is needed.
     ``flags`` hold for each of its models (see ``docs/models.md`` for the words).
     ``service_tiers``: the words that its ``service_tier`` takes; empty where it has none.
@@ -125,6 +133,11 @@ class Model:
         return flag in self.flags or flag in self.provider.flags
 
     def cost(self, usage: Usage, service_tier: str | None = None) -> float | None:
-        """Dollars for this usage at the tier that was billed; None where the price is not known."""
-        price = self.service_prices.get(service_tier or "", self.price)
-        return price.cost(usage)
+        """Dollars for this usage at the tier that was billed; None where the price is not known.
+
+        Tiers that no one prices apart (``auto``, ``default``, ``standard`` …) cost the list price.
+        """
+        price = self.service_prices.get(service_tier or "")
+        if price is None and service_tier in _PRICED_APART:
+            price = Price()
+        return (price or self.price).cost(usage)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from deluge.models.model import Limits, Model, Price, Provider
@@ -36,6 +36,7 @@ class Family:
 
 
 PLAIN = Family()
+_NO_TIERS: Mapping[str, float] = {}
 
 
 def changed(flags: frozenset[str], words: str) -> frozenset[str]:
@@ -47,7 +48,8 @@ def changed(flags: frozenset[str], words: str) -> frozenset[str]:
 def rows_of(provider: Provider, *, names_are_aliases: bool = False) -> Callable[..., Model]:
     """A function that makes the rows of one provider.
 
-    ``names_are_aliases``: the provider's own name of a model finds it too.
+    ``names_are_aliases``: the provider's own name of a model finds it too. A row's ``tiers`` are its service tiers
+    with the factor on its price.
     """
 
     def row(
@@ -57,14 +59,17 @@ def rows_of(provider: Provider, *, names_are_aliases: bool = False) -> Callable[
         *, flags: str = "", efforts: str | None = None, default_effort: str | None = None,
         context: int | None = None, max_output: int | None = None, aliases: str = "", retires: str = "",
         dialect: str = "", base_url: str = "", regions: tuple[str, ...] = (), limits: Limits = Limits(),
+        tiers: Mapping[str, float] = _NO_TIERS,
     ) -> Model:
         traits = family.but(
             flags, efforts=efforts, default_effort=default_effort, context=context, max_output=max_output,
         )
+        price = Price(input, output, cached, write)
         own_name = (name,) if names_are_aliases and name and name != id else ()
         return Model(
             id=id, name=name or id, provider=provider, dialect=dialect, base_url=base_url,
-            price=Price(input, output, cached, write), prices_at=ROWS_READ_AT if input is not None else None,
+            price=price, service_prices={tier: price.times(factor) for tier, factor in tiers.items()},
+            prices_at=ROWS_READ_AT if input is not None else None,
             context_window=traits.context_window, max_output_tokens=traits.max_output_tokens,
             flags=traits.flags, efforts=traits.efforts, default_effort=traits.default_effort,
             aliases=(*aliases.split(), *own_name), regions=regions, limits=limits,

@@ -14,11 +14,12 @@ PROVIDER = Provider(
     service_tiers=("auto", "default", "flex", "priority"),
 )
 UNLISTED = f.UNLISTED.but(context=1_000_000, max_output=128_000)
+_TIERS = {"flex": 0.5, "priority": 2.0, "batch": 0.5}
 row = rows_of(PROVIDER)
 MODELS = (
-    row("rehearsal-echo", "", UNLISTED, 0.1, 0.4, 0.01, limits=UNLIMITED),
-    row("rehearsal-slow", "", UNLISTED, 0.1, 0.4, 0.01, limits=UNLIMITED),
-    row("rehearsal-flaky", "", UNLISTED, 0.1, 0.4, 0.01, limits=UNLIMITED),
-    row("rehearsal-limited", "", UNLISTED, 0.1, 0.4, 0.01,
+    row("rehearsal-echo", "", UNLISTED, 0.1, 0.4, 0.01, tiers=_TIERS, limits=UNLIMITED),
+    row("rehearsal-slow", "", UNLISTED, 0.1, 0.4, 0.01, tiers=_TIERS, limits=UNLIMITED),
+    row("rehearsal-flaky", "", UNLISTED, 0.1, 0.4, 0.01, tiers=_TIERS, limits=UNLIMITED),
+    row("rehearsal-limited", "", UNLISTED, 0.1, 0.4, 0.01, tiers=_TIERS,
         limits=Limits(requests_per_minute=600, tokens_per_minute=60_000)),
 )

@@ -1,0 +1,19 @@
+"""MiniMax: https://platform.minimax.io/docs"""
+
+from __future__ import annotations
+
+from deluge.models.model import Provider
+from deluge.models.rows import PLAIN, rows_of
+
+PROVIDER = Provider(
+    "minimax", "https://api.minimax.io/v1", key_env=("MINIMAX_API_KEY",), flags=frozenset({"uses_max_tokens"}),
+)
+row = rows_of(PROVIDER)
+_M2 = PLAIN.but("supports_tools reasoning always_reasons", context=204_800)
+_M3 = PLAIN.but("supports_tools supports_images reasoning thinks_by_default thinking_switch thinking_disabled_ok")
+MODELS = (
+    row("minimax-m3.1-flash", "MiniMax-M3.1-Flash", _M3, 0.15, 0.6, context=1_000_000),
+    row("minimax-m3", "MiniMax-M3", _M3, 0.3, 1.2, context=1_000_000),
+    row("minimax-m2.1", "MiniMax-M2.1", _M2),
+    row("minimax-m2", "MiniMax-M2", _M2),
+)

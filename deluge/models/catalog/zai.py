@@ -1,0 +1,24 @@
+"""Z.ai (GLM): https://docs.z.ai"""
+
+from __future__ import annotations
+
+from deluge.models.model import Provider
+from deluge.models.rows import PLAIN, rows_of
+
+PROVIDER = Provider(
+    "zai", "https://api.z.ai/api/paas/v4", key_env=("ZAI_API_KEY",), flags=frozenset({"uses_max_tokens"}),
+    aliases=("z-ai", "z.ai"),
+)
+row = rows_of(PROVIDER)
+_GLM = PLAIN.but(
+    "supports_json supports_tools no_forced_tools reasoning thinks_by_default thinking_switch thinking_disabled_ok",
+)
+MODELS = (
+    row("glm-5.3", "", _GLM, 1.4, 4.4, context=1_000_000),
+    row("glm-5.3-flash", "", _GLM, 0.15, 0.5, flags="supports_images", context=1_000_000),
+    row("glm-4.7", "", _GLM, 0.6, 2.2),
+    row("glm-4.7-flash", "", _GLM, 0.6, 2.2),
+    row("glm-4.6", "", _GLM, 0.6, 2.2),
+    row("glm-4.5", "", _GLM, 0.6, 2.2),
+    row("glm-4.5-air", "", _GLM, 0.6, 2.2),
+)
