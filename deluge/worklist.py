@@ -1,0 +1,303 @@
+"""Work lists: a file of prompts read row by row, and the file of records that a run leaves behind.
+
+``read_rows`` never holds more than one row, whatever the length of the file; a row that cannot be used carries its
+error, so that the others run. ``RecordWriter`` writes whole lines only.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import IO, Any
+
+from deluge import _json
+from deluge._rowform import RowError, Template, WorkItem, item_of_data, item_of_json
+from deluge.errors import ConfigError
+from deluge.prompt import Conversation
+from deluge.record import RECORD_KEYS, RECORD_VERSION, record
+
+__all__ = ["RECORD_KEYS", "RECORD_VERSION", "RecordWriter", "Row", "read_rows", "record"]
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_CSV_DELIMITERS = {".csv": "", ".tsv": "\t", ".tab": "\t"}  # "" = whichever of , ; and tab the header has most of
+_PLAIN_TEXT = (".txt", ".text")
+_WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One prompt of a work list.
+
+    ``index`` counts the rows from 0, ``line`` is the line in the file (from 1) on which the row ends. ``params`` are the
+    sampling parameters that the row itself sets. ``error`` says why the row cannot be sent; then ``prompt`` is None.
+    """
+
+    index: int
+    line: int
+    prompt: Conversation | None = None
+    id: str | int | float | None = None
+    metadata: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    model: str | None = None
+    params: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    error: str | None = None
+
+
+def read_rows(
+    path: str | os.PathLike[str], *, column: str | None = None, template: str | None = None,
+    system: str | None = None, limit: int | None = None,
+) -> Iterator[Row]:
+    """The rows of a file (``"-"`` is stdin), one at a time.
+
+    ``.csv`` and ``.tsv`` have a header; ``.txt`` has a prompt on each line; anything else is JSONL: a prompt as a string, a
+    list of messages, an object with ``prompt`` or ``messages``, or a line of an OpenAI batch file. ``column`` names the
+    field that is the prompt, ``template`` makes the prompt from ``{fields}``: either makes all other fields ``metadata``.
+    ``system`` is put before every prompt that has no system message. Raises ``ConfigError`` at once when the file cannot
+    be read or the template is wrong.
+    """
+    if column is not None and template is not None:
+        raise ConfigError("a prompt comes from a column or from a template, not from both")
+    form = None if template is None else Template(template)
+    source = _opened(path)
+    try:
+        rows = _rows_of(source, Path(path), column, form, system)
+    except BaseException:
+        source.close()
+        raise
+    return _until_closed(rows if limit is None else islice(rows, limit), source)
+
+
+def _rows_of(
+    source: IO[bytes], path: Path, column: str | None, form: Template | None, system: str | None
+) -> Iterator[Row]:
+    first = source.readline()
+    if first.startswith(_WIDE_MARKS):
+        raise ConfigError(f"{path} is UTF-16; save it as UTF-8")
+    first = first.removeprefix(_BOM)
+    lines = chain((first,), source)
+    suffix = path.suffix.lower()
+    if suffix in _CSV_DELIMITERS or (suffix == "" and column is not None and not _is_json(first)):
+        return _csv_rows(lines, column, form, system, _CSV_DELIMITERS.get(suffix, ""), str(path))
+    if suffix in _PLAIN_TEXT:
+        return _text_rows(lines, form, system)
+    if first.strip() == b"[":
+        raise ConfigError(f"{path} is one JSON array over many lines; write one prompt per line (jq -c '.[]' does)")
+    return _json_rows(lines, column, form, system)
+
+
+def _opened(path: str | os.PathLike[str]) -> IO[bytes]:
+    if str(path) == "-":
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _until_closed(rows: Iterable[Row], source: IO[bytes]) -> Iterator[Row]:
+    with source:
+        yield from rows
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        _json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
+def _json_rows(lines: Iterable[bytes], column: str | None, form: Template | None, system: str | None) -> Iterator[Row]:
+    index = 0
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            value = _loaded(line)
+            data = column is not None or form is not None
+            item = item_of_data(_fields(value), column, form) if data else item_of_json(value)
+            yield _row(index, number, item, system)
+        except RowError as error:
+            yield Row(index, number, id=error.id, error=f"line {number}: {error}")
+        index += 1
+
+
+def _loaded(line: bytes) -> Any:
+    try:
+        return _json.loads(line)
+    except json.JSONDecodeError as error:
+        raise RowError(f"not JSON: {error.msg} at column {error.colno}") from None
+    except UnicodeDecodeError:
+        raise RowError("not JSON: not UTF-8") from None
+    except ValueError as error:
+        raise RowError(f"not JSON: {error}") from None
+
+
+def _fields(value: Any) -> Mapping[str, Any]:
+    if isinstance(value, str):
+        return {"prompt": value, "text": value}
+    if isinstance(value, dict):
+        return value
+    raise RowError("a row with fields is a JSON object")
+
+
+def _text_rows(lines: Iterable[bytes], form: Template | None, system: str | None) -> Iterator[Row]:
+    index = 0
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            text = _decoded(line.rstrip(b"\r\n"))
+            item = WorkItem(text) if form is None else item_of_data({"text": text}, None, form, rest=False)
+            yield _row(index, number, item, system)
+        except RowError as error:
+            yield Row(index, number, error=f"line {number}: {error}")
+        index += 1
+
+
+def _decoded(text: bytes) -> str:
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError:
+        raise RowError("not UTF-8") from None
+
+
+def _csv_rows(
+    lines: Iterator[bytes], column: str | None, form: Template | None, system: str | None, delimiter: str, path: str,
+) -> Iterator[Row]:
+    csv.field_size_limit(sys.maxsize >> 32)  # prompts are longer than the 128 KB that csv allows
+    text = (line.decode("utf-8", "surrogateescape") for line in lines)
+    first = next(text, "")
+    delimiter = delimiter or max(",;\t", key=first.count)
+    reader = csv.reader(chain((first,), text), delimiter=delimiter)
+    header = [name.strip() for name in next(reader, [])]
+    if len(set(filter(None, header))) < len([name for name in header if name]):
+        raise ConfigError(f"{path} has two columns of one name: {', '.join(header)}")
+    prompt = None if form is not None else _prompt_column(header, column, path)
+    return _csv_body(reader, header, prompt, form, system)
+
+
+def _prompt_column(header: list[str], column: str | None, path: str) -> str:
+    named = [name for name in header if name]
+    chosen = column or ("prompt" if "prompt" in named else named[0] if len(named) == 1 else None)
+    there = ", ".join(repr(name) for name in named) or "none"
+    if chosen is None:
+        raise ConfigError(f"{path}: which column is the prompt? --column NAME or --template; there are {there}")
+    if chosen not in named:
+        raise ConfigError(f"{path} has no column {chosen!r}; there are {there}")
+    return chosen
+
+
+def _csv_body(
+    reader: Any, header: list[str], prompt: str | None, form: Template | None, system: str | None
+) -> Iterator[Row]:
+    index = 0
+    while True:
+        try:
+            cells = next(reader)
+            if not cells:
+                continue
+            yield _row(index, reader.line_num, _csv_item(cells, header, prompt, form), system)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Row(index, reader.line_num, error=f"line {reader.line_num}: not CSV: {error}")
+        except RowError as error:
+            yield Row(index, reader.line_num, id=error.id, error=f"line {reader.line_num}: {error}")
+        index += 1
+
+
+def _csv_item(cells: list[str], header: list[str], prompt: str | None, form: Template | None) -> WorkItem:
+    if len(cells) > len(header):
+        raise RowError(f"{len(cells)} cells under a header of {len(header)}")
+    try:
+        "".join(cells).encode("utf-8")
+    except UnicodeEncodeError:
+        raise RowError("not UTF-8") from None
+    return item_of_data({name: cell for name, cell in zip(header, cells) if name}, prompt, form)
+
+
+def _row(index: int, line: int, item: WorkItem, system: str | None) -> Row:
+    prompt = item.conversation(system)
+    return Row(index, line, prompt, item.id, item.metadata, item.model, item.params)
+
+
+class RecordWriter:
+    """Appends records to a new file (``"-"`` is stdout), each call with one write of whole lines.
+
+    The file is created when the writer is made, so that a path that cannot be written is known before anything is
+    sent: ``ConfigError``. An existing file is refused unless ``overwrite``. A write that fails leaves no half line in a
+    regular file, and raises ``OSError`` (``BrokenPipeError`` when nobody reads stdout any more).
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        self.path = str(path)
+        self.records = 0
+        self._file = sys.stdout.fileno() if self.path == "-" else self._created(overwrite)
+
+    def _created(self, overwrite: bool) -> int:
+        # Neither O_TRUNC nor O_EXCL on what is not a plain file: /dev/null and named pipes are there already.
+        special = os.path.exists(self.path) and not os.path.isfile(self.path)
+        only_new = 0 if overwrite or special else os.O_EXCL
+        empty = os.O_TRUNC if overwrite and not special else 0
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+        try:
+            return os.open(self.path, flags | only_new | empty, 0o666)
+        except FileExistsError:
+            raise ConfigError(f"{self.path} exists already; --overwrite replaces it") from None
+        except OSError as error:
+            raise ConfigError(f"{self.path} cannot be written: {error.strerror}") from None
+
+    def write(self, *records: Mapping[str, Any]) -> None:
+        """Appends these records, one line each, in one write."""
+        data = b"".join(_line(item) for item in records)
+        written = 0
+        try:
+            while written < len(data):  # a pipe may take less at once
+                written += os.write(self._file, data[written:] if written else data)
+        except OSError:
+            self._take_back(written)
+            raise
+        self.records += len(records)
+
+    def _take_back(self, written: int) -> None:
+        if self.path != "-" and written:
+            with suppress(OSError):
+                os.ftruncate(self._file, os.fstat(self._file).st_size - written)
+
+    def close(self) -> None:
+        """Closes the file; stdout stays open."""
+        file, self._file = self._file, -1
+        if self.path != "-" and file >= 0:
+            os.close(file)
+
+    def __enter__(self) -> RecordWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _line(item: Mapping[str, Any]) -> bytes:
+    try:
+        return _json.dumps(item) + b"\n"
+    except (ValueError, TypeError):  # a number that JSON does not have, or an object that a hook left in the answer
+        return _json.dumps(_plain(item)) + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    return value if value is None or isinstance(value, (str, int, bool)) else str(value)
