@@ -34,8 +34,8 @@ class Price:
     def times(self, factor: float) -> Price:
         """This price multiplied, what is not known staying so."""
         flat = (self.input, self.output, self.cache_read, self.cache_write, self.cache_write_1h)
-        scaled = [None if value is None else round(value * factor, 9) for value in flat]
-        return Price(*scaled, above=self.above, tier=self.tier.times(factor) if self.tier else None)
+        new = [None if value is None else round(value * factor, 9) for value in flat]
+        return Price(new[0], new[1], new[2], new[3], new[4], self.above, self.tier.times(factor) if self.tier else None)
 
     def cost(self, usage: Usage) -> float | None:
         """Dollars for this usage, or None when a counter that is not zero has no price."""

@@ -60,6 +60,12 @@ def resolve(name: str) -> tuple[Model, str | None]:
     return (model, effort) if model else (get_model(name), None)
 
 
+def custom_model(name: str, base_url: str, dialect: str = "openai_chat") -> Model:
+    """A model of this name at an address of the user's own, of which nothing else is known."""
+    provider = Provider("custom", base_url.rstrip("/"), dialect, key_optional=True)
+    return _unlisted(Catalog(provider), name, name)
+
+
 def models() -> tuple[Model, ...]:
     """Every model of every catalog, then those that were registered; one that replaces a row stands in its place."""
     listed = {model.id: model for module in _modules() for model in _catalog(module).models}
@@ -75,8 +81,27 @@ def providers() -> tuple[Provider, ...]:
 
 def get_provider(name: str) -> Provider | None:
     """The provider of this name or alias, or None."""
-    catalog = _catalog_of(name)
+    catalog = catalog_of(name)
     return catalog.provider if catalog else None
+
+
+def catalog_of(provider: str) -> Catalog | None:
+    """The catalog of the provider of this name or alias, or None."""
+    if provider in _own_providers:
+        return _own_providers[provider]
+    if provider in PROVIDERS:
+        return _catalog(PROVIDERS[provider])
+    for module in _plugins.names(_KIND):
+        if module not in CATALOGS:
+            catalog = _catalog(module)
+            if provider in (catalog.provider.name, *catalog.provider.aliases):
+                return catalog
+    return None
+
+
+def dialects() -> tuple[str, ...]:
+    """The wire formats that there are."""
+    return _plugins.names("dialects")
 
 
 def retirement_notice(model: Model, today: dt.date) -> str | None:
@@ -165,13 +190,18 @@ def _indexed_late(name: str) -> Model | None:
 
 def _on_the_spot(name: str) -> Model | None:
     word, _, rest = name.partition(":")
-    catalog = _catalog_of(word) if rest else None
+    catalog = catalog_of(word) if rest else None
     if catalog is None:
         return None
-    return _listed(catalog, rest) or Model(
-        id=name, name=rest, provider=catalog.provider, flags=catalog.unlisted.flags, efforts=catalog.unlisted.efforts,
-        default_effort=catalog.unlisted.default_effort, context_window=catalog.unlisted.context_window,
-        max_output_tokens=catalog.unlisted.max_output_tokens,
+    return _listed(catalog, rest) or _unlisted(catalog, name, rest)
+
+
+def _unlisted(catalog: Catalog, id: str, name: str) -> Model:
+    traits = catalog.unlisted
+    return Model(
+        id=id, name=name, provider=catalog.provider, flags=traits.flags, efforts=traits.efforts,
+        default_effort=traits.default_effort, context_window=traits.context_window,
+        max_output_tokens=traits.max_output_tokens,
     )
 
 
@@ -191,24 +221,11 @@ def _split_listed(name: str) -> tuple[Model, str] | None:
     """``openai:gpt-5-high``: a name that anything fits, of which the catalog knows the part before the effort."""
     word, colon, rest = name.partition(":")
     trimmed, effort = _split(rest)
-    catalog = _catalog_of(word) if colon else None
+    catalog = catalog_of(word) if colon else None
     if catalog is None or effort is None or _listed(catalog, rest):
         return None
     model = _listed(catalog, trimmed)
     return (model, effort) if model else None
-
-
-def _catalog_of(provider: str) -> Catalog | None:
-    if provider in _own_providers:
-        return _own_providers[provider]
-    if provider in PROVIDERS:
-        return _catalog(PROVIDERS[provider])
-    for module in _plugins.names(_KIND):
-        if module not in CATALOGS:
-            catalog = _catalog(module)
-            if provider in (catalog.provider.name, *catalog.provider.aliases):
-                return catalog
-    return None
 
 
 def _modules() -> Iterator[str]:
