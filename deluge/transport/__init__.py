@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from deluge.transport._attempt import Attempt
 from deluge.transport._failure import CERTIFICATE, TOO_MANY_FILES
 from deluge.transport._lean import LeanTransport, Signer
+from deluge.transport._stream import StreamCut
 
 if TYPE_CHECKING:
     from deluge.transport._adapter import LeanAdapter
 
-__all__ = ["CERTIFICATE", "TOO_MANY_FILES", "Attempt", "LeanAdapter", "LeanTransport", "Signer"]
+__all__ = ["CERTIFICATE", "TOO_MANY_FILES", "Attempt", "LeanAdapter", "LeanTransport", "Signer", "StreamCut"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,80 +2,87 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from threading import Lock
+from functools import lru_cache, partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import requests
-from requests.adapters import BaseAdapter, HTTPAdapter
-from requests.utils import prepend_scheme_if_needed, select_proxy
-from urllib3.util import parse_url
+from requests.adapters import BaseAdapter
 
-from deluge.errors import ConfigError
+from deluge.transport._attempt import Attempt
 from deluge.transport._dial import Contexts, dial
-from deluge.transport._origin import Head, Origin, Route, build_head
+from deluge.transport._exchange import Exchanger
+from deluge.transport._failure import describe
+from deluge.transport._origin import Origin, build_head
+from deluge.transport._requests import body_of, exception_for, no_op, response_of, text
+from deluge.transport._routes import Origins
+from deluge.wire import HttpReply
 
 if TYPE_CHECKING:
-    from urllib3.util import Url
-
     from deluge.transport._connection import Connection
     from deluge.wire import Cutoff
 
 
 class LeanAdapter(BaseAdapter):
-    """Connections to every server, opened by urllib3 by requests' rules and kept in a LIFO for each origin."""
+    """Connections to every server, opened by urllib3 by requests' rules, and exchanges over them.
 
-    def __init__(self, *, max_idle: int = 1000) -> None:
+    ``deluge`` calls ``run`` and ``open``. Mounted on a ``requests.Session`` it serves that as well (``send``), with the
+    proxies and certificates that the session resolved.
+    """
+
+    def __init__(self, *, max_idle: int = 1000, max_wire: int = 64 << 20, max_body: int = 256 << 20) -> None:
         super().__init__()
-        self.max_idle = max_idle
-        self._lock = Lock()
         self._contexts = Contexts()
-        self._origins: dict[Any, Origin] = {}
+        self._origins = Origins()
+        connect = partial(_connect, self._contexts)
+        exchanger = Exchanger(connect, max_idle=max_idle, max_wire=max_wire, max_body=max_body)
+        self.run = exchanger.run
+        self.open = exchanger.open
+        self.build_head = partial(build_head, self._origins.by_environment)
         self.head = lru_cache(maxsize=1024)(self.build_head)
 
-    def build_head(self, method: str, url: str, fields: tuple[tuple[str, str], ...], has_body: bool) -> Head:
-        """The head of a request by the environment's route; ``head`` is the same, remembered."""
-        return build_head(self._origin, method, url, fields, has_body)
+    def send(
+        self, request: requests.PreparedRequest, stream: bool = False, timeout: Any = None, verify: Any = True,
+        cert: Any = None, proxies: Any = None,
+    ) -> requests.Response:
+        """The response, as requests wants it; ``timeout`` (the larger of a pair) is the total for everything."""
+        body = body_of(request)
+        seconds = max((part for part in timeout if part is not None), default=None) if isinstance(
+            timeout, tuple) else getattr(timeout, "total", timeout)
+        attempt = Attempt(float("inf") if seconds is None else monotonic() + seconds)
+        reply = HttpReply()
+        try:
+            find = partial(self._origins.with_settings, proxies=proxies, verify=verify, cert=cert)
+            fields = tuple((text(name), text(value)) for name, value in request.headers.items())
+            head = build_head(find, text(request.method or "GET"), request.url or "", fields, bool(body))
+            if stream:
+                self.open(head, body, attempt, reply, no_op)
+            else:
+                self.run(head, body, attempt, reply)
+        except Exception as error:
+            kind, message = describe(error, attempt)
+            raise exception_for(kind, message, request) from error
+        return response_of(request, reply, self)
 
-    def connect(self, origin: Origin, attempt: Cutoff) -> Connection:
-        """A new connection, owned by the attempt."""
-        return dial(origin.route, self._contexts, attempt)
+    def close(self) -> None:
+        """Closes the idle connections; the next request opens new ones."""
+        for origin in self.origins:
+            origin.drop()
+
+    def forget(self) -> None:
+        """In a forked child: gives up the parent's idle connections, which are still in use there."""
+        self._contexts.renew_lock()
+        self._origins.renew_lock()
+        self.close()
 
     @property
     def origins(self) -> list[Origin]:
         """Every server that was called so far."""
-        return list(self._origins.values())
+        return self._origins.all()
 
-    def _origin(self, target: Url) -> Origin:
-        key = (target.scheme, target.host, target.port)
-        origin = self._origins.get(key)
-        if origin is None:
-            route = environment_route(target)
-            with self._lock:
-                origin = self._origins.setdefault(key, Origin(route))
-        return origin
+    def __repr__(self) -> str:
+        return f"<LeanAdapter {sum(len(origin.idle) for origin in self.origins)} idle>"
 
 
-def environment_route(target: Url) -> Route:
-    """The route that requests would take by the environment: proxies, NO_PROXY, CA bundle; never netrc."""
-    base = f"{target.scheme}://{target.netloc}/"
-    with requests.Session() as session:
-        settings = session.merge_environment_settings(base, {}, None, None, None)
-    return route_to(target, settings["proxies"], settings["verify"], settings["cert"])
-
-
-def route_to(target: Url, proxies: Any, verify: Any, cert: Any) -> Route:
-    """The route with these settings of requests."""
-    tls = target.scheme == "https"
-    assert target.host is not None
-    chosen = select_proxy(f"{target.scheme}://{target.netloc}/", proxies)
-    proxy, headers = None, {}
-    if chosen:
-        chosen = prepend_scheme_if_needed(chosen, "http")
-        proxy = parse_url(chosen)
-        if not proxy.host or proxy.scheme not in ("http", "https"):
-            raise ConfigError("the proxy that the environment names must be http:// or https:// with a host")
-        headers = HTTPAdapter().proxy_headers(chosen)
-        proxy = proxy._replace(auth=None, port=proxy.port or (443 if proxy.scheme == "https" else 80))
-    verify = True if verify is None else verify
-    return Route(tls, target.host, target.port or (443 if tls else 80), proxy, headers, verify, cert)
+def _connect(contexts: Contexts, origin: Origin, attempt: Cutoff) -> Connection:
+    return dial(origin.route, contexts, attempt)

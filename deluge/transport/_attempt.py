@@ -14,8 +14,8 @@ class Attempt:
     """One HTTP try, as the scheduler sees it from outside: when it must end, when it was sent, and how to stop it.
 
     ``deadline`` is in monotonic seconds; ``gap`` (streams) bounds every wait after the first byte, in seconds.
-    The worker registers its socket here and takes it back before anybody else may use it. Aborting takes the same lock,
-    so that an abort that comes too late finds no socket and never hits the next request on it.
+    The worker registers its socket here and takes it back before anybody else may use it. Taking it back and aborting
+    exclude each other, so that an abort that comes too late finds no socket and never hits the next request on it.
     """
 
     __slots__ = ("deadline", "gap", "aborted", "reason", "sent_at", "_lock", "_sock", "__weakref__")
@@ -31,25 +31,21 @@ class Attempt:
 
     def own(self, sock: socket.socket) -> bool:
         """Registers the raw socket; False when the attempt was aborted already (then close it)."""
-        with self._lock:
-            if self.aborted:
-                return False
-            self._sock = sock
-            return True
+        self._sock = sock  # before the look at ``aborted``, as abort() sets that before it looks here: no lock needed
+        return not self.aborted
 
     def disown(self) -> bool:
-        """Forgets the socket before anybody else may have it; False when it was aborted, and so shut down, meanwhile."""
+        """Forgets the socket before anybody else may have it; False when it was aborted meanwhile (then close it)."""
         with self._lock:
             self._sock = None
             return not self.aborted
 
     def sending(self) -> bool:
         """Notes the time right before the first byte goes out; False when it must not go out any more."""
-        with self._lock:
-            if self.aborted:
-                return False
-            self.sent_at = monotonic()
-            return True
+        if self.aborted:
+            return False
+        self.sent_at = monotonic()
+        return True
 
     def abort(self, reason: FailureKind = "cancelled") -> bool:
         """Stops the attempt from any thread, within milliseconds; False when that was done before."""

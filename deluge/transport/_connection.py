@@ -7,17 +7,24 @@ import socket
 import struct
 import sys
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deluge.wire import Cutoff
 
 _SLACK_BELOW, _SLACK_ABOVE = 0.1, 0.02
 _FOREVER = 1e7
 
 
+class Aborted(Exception):
+    """The attempt was aborted while nothing else had gone wrong yet."""
+
+
 class Connection:
     """A socket that speaks HTTP to one origin.
 
-    A plain socket stays in blocking mode with the kernel's own timeouts, which saves a poll before every read; a TLS socket
-    ignores those and gets Python's.
+    A plain socket stays in blocking mode with the kernel's own timeouts, which saves a poll before every read; a TLS
+    socket would ignore those and gets Python's.
     """
 
     __slots__ = ("sock", "raw", "used", "idle_at", "_kernel", "_limit", "_poll")
@@ -37,20 +44,57 @@ class Connection:
             self._poll = select.poll()
             self._poll.register(self.raw.fileno(), select.POLLIN)
 
-    def limit(self, deadline: float, gap: float | None = None) -> None:
-        """Bounds the next reads and writes; ``TimeoutError`` when the deadline (monotonic seconds) has passed."""
+    def limit(self, deadline: float) -> None:
+        """Bounds the next reads and writes; ``TimeoutError`` when the deadline (monotonic seconds) has passed.
+
+        They may end a little early, so that requests with the same timeout need no system call here.
+        """
         seconds = deadline - monotonic()
-        if gap is not None and gap < seconds:
-            seconds = gap
         if seconds <= 0:
             raise TimeoutError("the deadline has passed")
-        if not self._kernel:
-            self.sock.settimeout(min(seconds, _FOREVER))
-        elif not -_SLACK_BELOW <= self._limit - seconds <= _SLACK_ABOVE:
-            self._limit = seconds = min(max(seconds, 0.001), _FOREVER)
+        if -_SLACK_BELOW <= self._limit - seconds <= _SLACK_ABOVE:
+            return
+        self._limit = seconds = min(max(seconds, 0.001), _FOREVER)
+        if self._kernel:
             value = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+        else:
+            self.sock.settimeout(seconds)
+
+    def receive(self, attempt: Cutoff, size: int, until: float = float("inf")) -> bytes:
+        """The next bytes, empty at the end; ``TimeoutError`` at the attempt's deadline or ``until``, ``Aborted``."""
+        while True:
+            self.limit(min(attempt.deadline, until))
+            try:
+                data: bytes = self.sock.recv(size)
+            except (TimeoutError, BlockingIOError):
+                continue  # a little early: limit() says when it is over
+            if not data and attempt.aborted:
+                raise Aborted  # our own doing, and not the end of a body
+            return data
+
+    def send_watching(self, data: bytes, deadline: float) -> bytes:
+        """Sends a large body, but stops when a reply begins before its end: the first bytes of that, else nothing."""
+        if not self._kernel or self._poll is None:
+            self.sock.sendall(data)
+            return b""
+        rest, events = memoryview(data), select.poll()
+        events.register(self.sock.fileno(), select.POLLIN | select.POLLOUT)
+        while rest:
+            left = min(deadline - monotonic(), _FOREVER / 1e4)
+            ready = events.poll(int(left * 1000) + 1) if left > 0 else None
+            if not ready:
+                if ready is None:
+                    raise TimeoutError("the deadline has passed")
+                continue
+            if ready[0][1] & ~select.POLLOUT:
+                early: bytes = self.sock.recv(16_384)
+                if early.startswith(b"HTTP/1.1 1"):  # an interim reply: it wants the body all the same
+                    self.sock.sendall(rest)
+                return early
+            rest = rest[self.sock.send(rest[:1 << 18], socket.MSG_DONTWAIT):]
+        return b""
 
     def readable(self) -> bool:
         """Whether something arrived that nobody asked for: the end of the connection, or a stray byte."""

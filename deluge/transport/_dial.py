@@ -14,7 +14,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection, ProxyConfig
 from urllib3.util.ssl_ import create_urllib3_context
 
 from deluge.errors import ConfigError
-from deluge.transport._connection import Connection
+from deluge.transport._connection import Aborted, Connection
 
 if TYPE_CHECKING:
     import ssl
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 _OPTIONS = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
 if hasattr(socket, "TCP_KEEPIDLE"):
     _OPTIONS.append((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60))
-
-
-class Aborted(Exception):
-    """The attempt was aborted before its request went out."""
 
 
 class _Owned:
@@ -108,12 +104,17 @@ class Contexts:
                 context = self._made[verify, cert] = _context(verify, cert)
             return context
 
+    def renew_lock(self) -> None:
+        """In a forked child: another thread may have held the lock."""
+        self._lock = Lock()
+
 
 def _context(verify: bool | str, cert: str | tuple[str, str] | None) -> ssl.SSLContext:
     import ssl
 
     context = create_urllib3_context()
-    path = verify if isinstance(verify, str) else extract_zipped_paths(DEFAULT_CA_BUNDLE_PATH)
+    bundle: str = extract_zipped_paths(DEFAULT_CA_BUNDLE_PATH)  # type: ignore[no-untyped-call]
+    path = verify if isinstance(verify, str) else bundle
     try:
         if verify is False:
             context.check_hostname = False

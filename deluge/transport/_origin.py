@@ -27,8 +27,8 @@ _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 class Route:
     """How a server is reached: directly or through a proxy, and whom TLS trusts.
 
-    ``verify`` is True (requests' own bundle), False, or the path of a bundle or a folder; ``cert`` a client certificate's
-    path, or its path and its key's.
+    ``verify`` is True (requests' own bundle), False, or the path of a bundle or a folder; ``cert`` the path of a client
+    certificate, or that and the path of its key.
     """
 
     tls: bool
@@ -95,7 +95,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A request's head, ready to send but for the number of body bytes (``sized``: the head ends before that number)."""
+    """A request's head, ready to send; ``sized``: the number of body bytes and a blank line still follow."""
 
     origin: Origin
     data: bytes = field(repr=False)
