@@ -15,15 +15,17 @@ class CooldownRules:
     """What counts as evidence, and what follows from it. Times in seconds.
 
     A cooldown starts on ``in_a_row`` 429s, on ``of_last`` of the ``last`` replies, or when nothing remains. It lasts as
-    long as the provider asked, else ``first``, doubled on each repetition up to ``longest_default``; ``calm_after``
-    good replies end the series. Up to ``spread`` of it, but at most ``spread_most``, is added by chance, so that lanes and
-    processes do not wake up together. Then ``recovery_start`` may be in flight, doubled every ``recovery_doubling``.
+    long as the provider asked, else ``first`` (``first_scattered`` when good replies came between), doubled on each
+    repetition up to ``longest_default``; ``calm_after`` good replies end the series. Up to ``spread`` of it, but at
+    most ``spread_most``, is added by chance, so that lanes and processes do not wake up together. Then
+    ``recovery_start`` may be in flight, doubled every ``recovery_doubling``.
     """
 
     in_a_row: int = 3
     of_last: int = 5
     last: int = 25
     first: float = 2.0
+    first_scattered: float = 0.25
     longest_default: float = 60.0
     longest: float = 86_400.0
     calm_after: int = 25
@@ -84,9 +86,10 @@ class LaneHealth:
         self._in_a_row += 1
         self._last.append(True)
         self._calm = 0
-        if self._in_a_row < self.rules.in_a_row and sum(self._last) < self.rules.of_last:
+        scattered = self._in_a_row < self.rules.in_a_row
+        if scattered and sum(self._last) < self.rules.of_last:
             return False
-        self._cool(now, self._cooldown(retry_after))
+        self._cool(now, self._cooldown(retry_after, self.rules.first_scattered if scattered else self.rules.first))
         self._series += 1
         return True
 
@@ -118,8 +121,8 @@ class LaneHealth:
             return max(MIN_WAIT, self.cooling_until - now)
         return SETTLED if self._ramp is None else self._ramp.next_change(now)
 
-    def _cooldown(self, retry_after: float | None) -> float:
-        default = min(self.rules.longest_default, self.rules.first * 2.0 ** min(self._series, 30))
+    def _cooldown(self, retry_after: float | None, first: float) -> float:
+        default = min(self.rules.longest_default, first * 2.0 ** min(self._series, 30))
         if not retry_after or retry_after <= 0.0:
             return default
         return max(retry_after, default) if self._series else retry_after  # again, though we waited as told

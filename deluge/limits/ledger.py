@@ -236,10 +236,12 @@ class RollingLedger:
 class RefillLedger:
     """A full bucket that refills continuously; debts are allowed and repaid by the refill (GCRA on floats).
 
-    Each resource is one number: the time at which it will be full again.
+    Each resource is one number: the time at which it will be full again. What comes back for a reservation made before
+    the bucket was last seen full is dropped: with that debit or without, it would be as full as it is.
     """
 
-    __slots__ = ("window", "request_each", "token_each", "requests_full_at", "tokens_full_at")
+    __slots__ = ("window", "request_each", "token_each", "requests_full_at", "tokens_full_at", "requests_were_full_at",
+                 "tokens_were_full_at")
 
     def __init__(self, requests: float, tokens: float, window: float) -> None:
         self.window = window
@@ -272,20 +274,26 @@ class RefillLedger:
 
     def refund(self, reservation: Reservation) -> None:
         """Returns a reservation; a bucket that is full stays full."""
-        self.requests_full_at -= reservation.requests * self.request_each
-        self.tokens_full_at -= reservation.tokens * self.token_each
+        if reservation.at >= self.requests_were_full_at:
+            self.requests_full_at -= reservation.requests * self.request_each
+        if reservation.at >= self.tokens_were_full_at:
+            self.tokens_full_at -= reservation.tokens * self.token_each
 
     def correct(self, reservation: Reservation, difference: int, now: float) -> None:
         """Returns tokens to the bucket, or takes more, into debt if need be."""
         if difference > 0:
             self.charge(0, difference, now)
-        else:
+        elif reservation.at >= self.tokens_were_full_at:
             self.tokens_full_at += difference * self.token_each
 
     def charge(self, requests: int, tokens: int, now: float) -> None:
         """Debits without asking."""
-        self.requests_full_at = max(self.requests_full_at, now) + requests * self.request_each
-        self.tokens_full_at = max(self.tokens_full_at, now) + tokens * self.token_each
+        if self.requests_full_at <= now:
+            self.requests_full_at = self.requests_were_full_at = now
+        if self.tokens_full_at <= now:
+            self.tokens_full_at = self.tokens_were_full_at = now
+        self.requests_full_at += requests * self.request_each
+        self.tokens_full_at += tokens * self.token_each
 
     def used(self, now: float) -> tuple[int, int]:
         """Requests and tokens that are missing from the full bucket."""
@@ -301,6 +309,7 @@ class RefillLedger:
     def clear(self) -> None:
         """Fills the bucket."""
         self.requests_full_at = self.tokens_full_at = float("-inf")
+        self.requests_were_full_at = self.tokens_were_full_at = float("-inf")
 
     def _owed(self, now: float) -> tuple[float, float]:
         return (max(0.0, self.requests_full_at - now) / self.request_each if self.request_each else 0.0,

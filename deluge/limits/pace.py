@@ -80,7 +80,7 @@ class Ramp:
             steps = int((now - began_at) / self.doubling + 1e-9)
             self._cap = OPEN if steps > 40 else min(OPEN, self.start << steps)
             self._step_at = began_at + (steps + 1) * self.doubling
-        return self._cap + int(self._bonus)
+        return OPEN if self._cap >= OPEN else self._cap + int(self._bonus)
 
     def next_change(self, now: float) -> float:
         """Seconds until the cap doubles; a minute when it is open or waits for ``began``."""
