@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from genai_prices import __version__, data
-from genai_prices.types import ConditionalPrice, StartDateConstraint, TieredPrices, TimeOfDateConstraint
+from genai_prices.types import StartDateConstraint, TieredPrices, TimeOfDateConstraint
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "deluge" / "models" / "catalog" / "_prices.py"
@@ -105,8 +105,9 @@ def _scaled(row: Row, factor: float) -> Row:
 
 
 def _prices(info: Any, day: dt.date, context: dict[str, str] | None) -> Row:
-    # 13:00 UTC lies in nobody's peak hours.
-    moment = dt.datetime.combine(day, dt.time(13), dt.timezone.utc)
+    hours = [dt.datetime.combine(day, dt.time(hour, 45), dt.timezone.utc) for hour in range(24)]
+    peaks = [price.constraint for price in _timed(info)]
+    moment = next(hour for hour in hours if not any(peak.active(hour) for peak in peaks))
     return numbers(info.get_prices(moment, context))
 
 
@@ -118,10 +119,13 @@ def _changes(info: Any, today: dt.date) -> list[dt.date]:
 
 
 def _peak(info: Any) -> Row | None:
-    listed = info.prices if isinstance(info.prices, list) else []
-    peaks = [p for p in listed if isinstance(p, ConditionalPrice) and isinstance(p.constraint, TimeOfDateConstraint)]
-    rows = [numbers(price.prices) for price in peaks]
+    rows = [numbers(price.prices) for price in _timed(info)]
     return max(rows, key=lambda row: row[0] or 0) if rows else None
+
+
+def _timed(info: Any) -> list[Any]:
+    listed = info.prices if isinstance(info.prices, list) else []
+    return [price for price in listed if isinstance(price.constraint, TimeOfDateConstraint)]
 
 
 def find(provider: Any, model: Any) -> Any:

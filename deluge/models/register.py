@@ -46,7 +46,7 @@ def register_model(
     base = "" if facts.get("base_url", who.base_url) == who.base_url else str(facts["base_url"])
     return registry.add_model(Model(
         id=id, name=str(facts.get("name") or id), provider=who, dialect=_dialect(facts), base_url=base,
-        price=Price(*(_number(facts, key) for key in _PRICES)),
+        price=_price(facts),
         prices_at=dt.date.today() if any(facts.get(key) is not None for key in _PRICES) else None,
         context_window=_count(facts, "context_window") or default.context_window,
         max_output_tokens=_count(facts, "max_output_tokens") or default.max_output_tokens,
@@ -136,6 +136,11 @@ def _url(url: str) -> str:
 
 def _words(value: str | Iterable[str]) -> tuple[str, ...]:
     return tuple(value.split()) if isinstance(value, str) else tuple(value)
+
+
+def _price(facts: Mapping[str, Any]) -> Price:
+    found = [_number(facts, key) for key in _PRICES]
+    return Price(found[0], found[1], found[2], found[3], found[4])
 
 
 def _number(facts: Mapping[str, Any], key: str) -> float | None:

@@ -137,6 +137,14 @@ def forget(*names: str) -> None:
         _own_providers.pop(name, None)
 
 
+def forget_catalog(module: str) -> None:
+    """Takes a loaded catalog out again; asking for one of its models reads it anew, if it is still there."""
+    catalog = _catalogs.pop(module, None)
+    for model in catalog.models if catalog else ():
+        for name in (model.id, *model.aliases):
+            _rows.pop(name, None)
+
+
 def priced(model: Model, today: dt.date) -> Model:
     """The row with its generated prices and window as of ``today``, or the row itself where there are none."""
     if model.id not in PRICES:

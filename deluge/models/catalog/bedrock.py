@@ -54,6 +54,7 @@ def _claude(
 
 def _gpt(id: str, family: Family, *prices: float, aliases: str = "") -> tuple[Model, Model]:
     """The row for the US profile, which costs a tenth more, and the one for the global profile."""
+    family = family.but("-native_mcp -supports_background")
     dearer = [round(price * 1.1, 6) for price in prices]
     return (
         row(f"{id}-bedrock", f"us.openai.{id}", family, *dearer, regions=_US_4, aliases=aliases, dialect="openai_chat",

@@ -11,12 +11,12 @@ PROVIDER = Provider(
 )
 row = rows_of(PROVIDER)
 _ANTHROPIC = "https://api.deepseek.com/anthropic/v1"
-_CHAT = PLAIN.but("supports_json supports_tools", context=131_072, max_output=8_192)
+_CHAT = PLAIN.but("peak_prices supports_json supports_tools", context=131_072, max_output=8_192)
 _R1 = _CHAT.but(
     "reasoning always_reasons sampling_fixed reasoning_content_back no_forced_tools_when_thinking", max_output=65_536,
 )
 _V4 = _CHAT.but(
-    "peak_prices reasoning thinks_by_default thinking_switch thinking_disabled_ok sampling_fixed_when_reasoning"
+    "reasoning thinks_by_default thinking_switch thinking_disabled_ok sampling_fixed_when_reasoning"
     " reasoning_content_back",
     efforts="high max", default_effort="high", context=1_000_000, max_output=384_000,
 )
