@@ -119,6 +119,10 @@ class StreamDelta:
         return self.text
 
 
+class Cancelled(Exception):
+    """Thrown into an exchange whose task has ended: it may yield one last call (the provider's cancel)."""
+
+
 class Transport(Protocol):
     """Sends calls. Never raises: what goes wrong is in the reply."""
 

@@ -1,0 +1,261 @@
+"""A client's settings, checked; and the pool of models that they mean. Reads every YAML."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Union
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from deluge._plugins import names
+from deluge.errors import ConfigError
+from deluge.models.model import Limits, Model
+from deluge.models.registry import custom_model, get_model, resolve
+from deluge.params import CACHE_PATTERNS, ReasoningEffort, SamplingParams, Verbosity, describe
+
+SCALARS = (
+    "temperature", "top_p", "json_mode", "max_new_tokens", "reasoning_effort", "thinking_budget", "verbosity", "logprobs",
+    "top_logprobs", "strict_tools",
+)
+_UNSAVED = ("cache", "postprocess", "retry", "api_key")
+Positive = Union[float, int, None]
+
+
+class ClientConfig(BaseModel):
+    """Everything that ``LLMClient`` takes. Unknown names and values out of range are errors."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=True, protected_namespaces=()
+    )
+
+    model_names: tuple[str, ...] = ("gpt-4.1-mini",)
+    name: str | None = None
+    max_requests_per_minute: float | None = Field(1_000, gt=0, allow_inf_nan=False)
+    max_tokens_per_minute: float | None = Field(100_000, gt=0, allow_inf_nan=False)
+    max_concurrent_requests: int = Field(225, ge=1)
+    model_limits: Mapping[str, Limits] = Field(default_factory=dict)
+    limit_mode: Literal["rolling", "bucket"] = "rolling"
+    sampling_params: tuple[SamplingParams, ...] = ()
+    model_weights: Literal["uniform"] | tuple[float, ...] = "uniform"
+    fallback_models: tuple[str, ...] = ()
+    max_attempts: int = Field(5, ge=1)
+    request_timeout: float = Field(30, gt=0, allow_inf_nan=False)
+    stream_timeout: float | None = Field(None, gt=0, allow_inf_nan=False)
+    background_timeout: float | None = Field(3_600, gt=0, allow_inf_nan=False)
+    cache: Any = Field(None, repr=False)
+    extra_headers: Mapping[str, str | None] = Field(default_factory=dict, repr=False)
+    extra_body: Mapping[str, Any] = Field(default_factory=dict)
+    use_responses_api: bool = False
+    background: bool = False
+    temperature: float = Field(0.75, ge=0, le=2, allow_inf_nan=False)
+    top_p: float = Field(1.0, ge=0, le=1, allow_inf_nan=False)
+    json_mode: bool = False
+    max_new_tokens: int = Field(512, ge=1)
+    reasoning_effort: ReasoningEffort | None = None
+    thinking_budget: int | None = Field(None, ge=0)
+    verbosity: Verbosity | None = None
+    logprobs: bool = False
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+    strict_tools: bool = True
+    force_local_mcp: bool = False
+    progress: str | None = "rich"
+    postprocess: Callable[..., Any] | None = Field(None, repr=False)
+    base_url: str | None = None
+    api_key: Any = Field(None, repr=False, exclude=True)
+    retry: Any = Field(None, repr=False)
+    retry_timeouts: int = Field(2, ge=0)
+    retry_possibly_billed: bool = True
+    rate_limit_patience: float = Field(300, ge=0, allow_inf_nan=False)
+    max_queued: int = Field(10_000, ge=1)
+    keep_raw: bool = False
+
+    @classmethod
+    def checked(cls, settings: Mapping[str, Any]) -> ClientConfig:
+        """The configuration; ``ConfigError`` with one clear line for everything that is wrong."""
+        try:
+            return cls(**settings)
+        except ValidationError as error:
+            raise ConfigError(describe(error, "LLMClient")) from None
+        except TypeError as error:
+            raise ConfigError(f"LLMClient: {error}") from None
+
+    @field_validator("model_names", "fallback_models", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        names = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Sequence) else value
+        if names == ():
+            return names
+        return names
+
+    @field_validator("model_names")
+    @classmethod
+    def _not_empty(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("at least one model name is needed")
+        return value
+
+    @field_validator("sampling_params", mode="before")
+    @classmethod
+    def _params(cls, value: Any) -> Any:
+        if value is None:
+            return ()
+        return (value,) if isinstance(value, (SamplingParams, Mapping)) else value
+
+    @field_validator("model_weights", mode="before")
+    @classmethod
+    def _weights(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return value
+        weights = tuple(float(weight) for weight in value)
+        if any(not math.isfinite(weight) or weight < 0 for weight in weights):
+            raise ValueError("weights must be numbers that are not negative")
+        if not any(weights):
+            raise ValueError("at least one weight must be above zero")
+        return weights
+
+    @field_validator("cache")
+    @classmethod
+    def _cache(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            word = "a CachePattern" if value in CACHE_PATTERNS else "a string"
+            raise ValueError(f"the constructor takes a cache object with get and put, not {word}: give that to the call")
+        if value is not None and not (callable(getattr(value, "get", None)) and callable(getattr(value, "put", None))):
+            raise ValueError("a cache needs the methods get(prompt) and put(prompt, response)")
+        return value
+
+    @field_validator("progress")
+    @classmethod
+    def _progress(cls, value: str | None) -> str | None:
+        if value is not None and value not in names("progress"):
+            raise ValueError(f"there is no display {value!r}; there are: {', '.join(names('progress'))}")
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _base_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("a base_url begins with http:// or https://")
+        return value.rstrip("/") if value is not None else None
+
+    def saved(self) -> dict[str, Any]:
+        """What was set, as plain data; keys, callables and caches are left out."""
+        data = self.model_dump(mode="json", exclude=set(_UNSAVED), exclude_unset=True)
+        if "sampling_params" in data:
+            data["sampling_params"] = [params.model_dump(mode="json", exclude_unset=True) for params in self.sampling_params]
+        return data
+
+    def changed(self, **changes: Any) -> ClientConfig:
+        """A checked copy; what was set before stays set."""
+        kept = {name: getattr(self, name) for name in self.model_fields_set}
+        return ClientConfig.checked({**kept, **changes})
+
+
+@dataclass(frozen=True, slots=True)
+class PoolEntry:
+    """One model of the pool, with its own parameters and weight (0: fallback only)."""
+
+    model: Model
+    params: SamplingParams
+    weight: float
+
+
+def make_pool(config: ClientConfig) -> tuple[PoolEntry, ...]:
+    """The models that a configuration means; ``ConfigError`` where they do not fit together."""
+    picked = [_resolved(name, config) for name in config.model_names]
+    weights = _weights_of(config, len(picked))
+    params = _params_of(config, len(picked))
+    entries = [
+        PoolEntry(model, _with_effort(sp, effort), weight)
+        for (model, effort), sp, weight in zip(picked, params, weights)
+    ]
+    known = {entry.model.id for entry in entries}
+    for name in config.fallback_models:
+        model, effort = _resolved(name, config)
+        if model.id not in known:
+            entries.append(PoolEntry(model, _with_effort(params[0], effort), 0.0))
+            known.add(model.id)
+    _check(config, entries)
+    return tuple(entries)
+
+
+def _resolved(name: str, config: ClientConfig) -> tuple[Model, str | None]:
+    """The model of a name; any name goes with a ``base_url``."""
+    if config.base_url is None:
+        return resolve(name)
+    try:
+        return resolve(name)
+    except ConfigError:
+        return custom_model(name, config.base_url), None
+
+
+def _weights_of(config: ClientConfig, count: int) -> tuple[float, ...]:
+    weights = config.model_weights
+    if isinstance(weights, str):
+        return (1.0,) * count
+    if len(weights) != count:
+        raise ConfigError(f"model_weights has {len(weights)} entries for {count} models")
+    return weights
+
+
+def _params_of(config: ClientConfig, count: int) -> list[SamplingParams]:
+    """One per model. A scalar that was given to the client fills what an entry leaves open."""
+    scalars = {name: getattr(config, name) for name in SCALARS if name in config.model_fields_set}
+    given = config.sampling_params
+    if not given:
+        params = [SamplingParams(**scalars)] * count
+    else:
+        if len(given) not in (1, count):
+            raise ConfigError(f"sampling_params has {len(given)} entries for {count} models: give one, or one for each")
+        params = list(given) * count if len(given) == 1 else list(given)
+        params = [_filled(entry, scalars) for entry in params]
+    if any(entry.logprobs for entry in params):
+        params = [entry if entry.logprobs else entry.replace(logprobs=True) for entry in params]
+    return [entry.model_copy(deep=True) for entry in params]
+
+
+def _filled(entry: SamplingParams, scalars: Mapping[str, Any]) -> SamplingParams:
+    missing = {name: value for name, value in scalars.items() if not entry.is_set(name)}
+    return entry.replace(**missing) if missing else entry
+
+
+def _with_effort(params: SamplingParams, effort: str | None) -> SamplingParams:
+    return params if effort is None else params.replace(reasoning_effort=effort)
+
+
+def _check(config: ClientConfig, entries: Sequence[PoolEntry]) -> None:
+    ids = [entry.model.id for entry in entries]
+    if len(set(ids)) != len(ids):
+        twice = sorted({name for name in ids if ids.count(name) > 1})
+        raise ConfigError(f"a model stands in the pool twice: {', '.join(twice)}")
+    if config.background and not config.use_responses_api:
+        raise ConfigError("background=True needs use_responses_api=True")
+    if config.top_logprobs is not None and not any(entry.params.logprobs for entry in entries):
+        raise ConfigError("top_logprobs needs logprobs=True")
+    for entry in entries:
+        if entry.params.logprobs and not entry.model.has("supports_logprobs"):
+            raise ConfigError(f"{entry.model.id} does not support logprobs; every model of the pool must")
+        if entry.model.has("requires_responses") and not config.use_responses_api:
+            raise ConfigError(f"{entry.model.id} is served by the Responses API only: set use_responses_api=True")
+    for name in config.model_limits:
+        get_model(name)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """A mapping from a YAML file, read safely: tags that build objects are refused."""
+    import yaml
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            data = yaml.safe_load(file)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8 text") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not plain YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} must hold a mapping of settings, not {type(data).__name__}")
+    return data

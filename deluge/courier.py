@@ -1,0 +1,132 @@
+"""The thread that runs everything users can see: caches, hooks, logs, and the resolving of handles. One at a time."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, Union
+
+from deluge._log import event
+from deluge._log import logger as logger_of
+from deluge.response import APIResponse
+from deluge.tasks import Task
+
+logger = logger_of("courier")
+_retries = logger_of("retry")
+
+Pairs = list[tuple[Task, APIResponse]]
+_Job = Union[Pairs, Callable[[], None], None]
+
+_here = threading.local()
+
+
+def on_courier() -> bool:
+    """Whether this is the courier's thread: whoever waits here would wait for himself."""
+    return getattr(_here, "yes", False)
+
+
+class Courier:
+    """Delivers in the order of ``put``. Its queue is fed under the engine's lock."""
+
+    __slots__ = ("_jobs", "_started")
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self._started = False
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._started = True
+        threading.Thread(target=_run, args=(self._jobs,), name="deluge-courier", daemon=True).start()
+
+    def stop(self) -> None:
+        """Ends the thread after what has been put."""
+        self._jobs.put(None)
+
+    def put(self, pairs: Pairs) -> None:
+        """Final responses."""
+        self._jobs.put(pairs)
+
+    def put_late(self, pairs: Pairs) -> None:
+        """Answers to tasks that had ended: they are kept, not delivered."""
+        self._jobs.put(lambda: _keep_late(pairs))
+
+    def put_messages(self, messages: Iterable[tuple[str, str, dict[str, Any]]]) -> None:
+        """Lines for the log."""
+        self._jobs.put(lambda: _log(messages))
+
+    def put_job(self, job: Callable[[], None]) -> None:
+        """Anything else that must happen in the order of the deliveries."""
+        self._jobs.put(job)
+
+
+def _run(jobs: queue.SimpleQueue[_Job]) -> None:
+    _here.yes = True
+    while True:
+        job = jobs.get()
+        if job is None:
+            return
+        if isinstance(job, list):
+            for task, response in job:
+                _deliver(task, response)
+        else:
+            try:
+                job()
+            except Exception as error:
+                logger.error("the courier failed", exc_info=error)
+        del job
+
+
+def _deliver(task: Task, response: APIResponse) -> None:
+    call = task.call
+    try:
+        if call.cache is not None or call.postprocess is not None:
+            response = _through_hooks(task, response)
+        call.receiver.take(task, response)
+    except Exception as error:
+        logger.error("a delivery failed", exc_info=error, extra={"deluge": {"task": task.id}})
+
+
+def _through_hooks(task: Task, response: APIResponse) -> APIResponse:
+    """cache.put (the raw answer), then postprocess. A hook that raises costs its own prompt its good name, not its answer."""
+    call = task.call
+    try:
+        if call.cache is not None and response.source == "api":
+            keep(task, response)
+        if call.postprocess is not None and response.source != "journal":
+            changed = _in_context(call, call.postprocess, response)
+            if changed is not None:
+                if not isinstance(changed, APIResponse):
+                    raise TypeError(f"postprocess returned {type(changed).__name__}, not an APIResponse or None")
+                response = changed
+    except Exception as error:
+        response.is_error, response.error_kind = True, "postprocess"
+        response.error_message = f"{type(error).__name__}: {error}"
+        logger.warning("a hook raised %s", type(error).__name__, exc_info=error, extra={"deluge": {"task": task.id}})
+    return response
+
+
+def keep(task: Task, response: APIResponse) -> None:
+    """Puts an answer into the call's response cache."""
+    call = task.call
+    worth = not response.is_error and (response.completion or response.tool_calls)
+    if worth and call.cache is not None and task.key is not None:
+        prompt = task.prompt.keyed(task.key)
+        _in_context(call, call.cache.put, prompt, response)
+
+
+def _keep_late(pairs: Pairs) -> None:
+    for task, response in pairs:
+        if task.call.cache is not None:
+            keep(task, response)
+
+
+def _in_context(call: Any, function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(*arguments) if call.context is None else call.context.run(function, *arguments)
+
+
+def _log(messages: Iterable[tuple[str, str, dict[str, Any]]]) -> None:
+    for level, text, values in messages:
+        event(_retries, getattr(logging, level), text, **values)

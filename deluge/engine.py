@@ -1,0 +1,402 @@
+"""The threads around the scheduler: workers that send, a courier that delivers, a keeper of time.
+
+The scheduler's state has one owner at a time: whoever holds the engine's lock. A worker that comes back steps the
+scheduler itself and takes its next flight from it, which saves two hand-offs between threads per prompt.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import queue
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from deluge.courier import Courier
+from deluge.errors import ClosedError
+from deluge.lanes import NEVER
+from deluge.response import APIResponse
+from deluge.scheduler import Scheduler
+from deluge.tasks import Call, Flight, Outcome, Task, failed
+from deluge.tracker import StatusTracker
+from deluge.transport import Attempt, LeanTransport
+from deluge.wire import Verdict
+from deluge.worker import Pilot, rule
+
+logger = logging.getLogger("deluge.engine")
+
+IDLE_AFTER = 30.0  # seconds without work after which the threads end
+SWEEP_EVERY = 15.0
+MAX_WORKERS = 100_000  # never the limit: slots are, and workers lost in a name look-up must not queue work behind them
+
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+class Engine:
+    """Runs tasks. Made without threads; they start with the first task and end when there has been none for a while."""
+
+    def __init__(self, *, tracker: StatusTracker, transport: LeanTransport | None = None, **limits: Any) -> None:
+        self._settings = limits
+        self.transport = transport or LeanTransport()
+        self.wall = time.time() - time.monotonic()
+        self.scheduler = Scheduler(tracker, wall=self.wall, switch=Attempt, **limits)
+        self.ids = itertools.count(1)
+        self.call_ids = itertools.count(1)
+        self.calls: weakref.WeakSet[Call] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        self._pilot = Pilot(self.transport, self.wall)
+        self._forget_threads()
+        _engines.add(self)
+
+    def _forget_threads(self) -> None:
+        self.awake = False
+        self._jobs: queue.SimpleQueue[Flight | None] = queue.SimpleQueue()
+        self._alarm: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._alarm_at = NEVER
+        self._workers = self._idle = self._wanted = 0
+        self._executor: ThreadPoolExecutor | None = None
+        self.courier = Courier()
+        self._quiet_since = NEVER
+
+    # ------------------------------------------------------------------ what callers do
+
+    @property
+    def tracker(self) -> StatusTracker:
+        """The counters."""
+        return self.scheduler.tracker
+
+    def submit(self, tasks: list[Task]) -> None:
+        """Takes tasks in, from any thread. Never blocks."""
+        if not tasks:
+            return
+        with self._lock:
+            self._wake()
+            self.calls.add(tasks[0].call)
+            now = time.monotonic()
+            self.scheduler.submit(tasks, now)
+            self._step(now)
+
+    def deliver(self, pairs: list[tuple[Task, APIResponse]]) -> None:
+        """Delivers responses that nothing was sent for (cache hits), in the order of the others."""
+        with self._lock:
+            self._wake()
+            self.scheduler.tracker.started(len(pairs))
+            for _, response in pairs:
+                self.scheduler.tracker.finished(response)
+            self.courier.put(pairs)
+
+    def cancel(self, task: Task) -> bool:
+        """Ends one task; False when it had ended."""
+        with self._lock:
+            now = time.monotonic()
+            done = self.scheduler.cancel(task, now)
+            self._step(now)
+            return done
+
+    def cancel_call(self, call: Call, message: str = "cancelled") -> int:
+        """Ends all tasks of a call; how many."""
+        with self._lock:
+            now = time.monotonic()
+            count = self.scheduler.cancel_call(call, now, message)
+            self._step(now)
+            return count
+
+    def ends_at(self, call: Call, at: float) -> None:
+        """From this monotonic time on the call's unfinished tasks are cancelled."""
+        with self._lock:
+            self._wake()
+            self.scheduler.ends_at(call, at)
+            self._step(time.monotonic())
+
+    def set_limits(self, **limits: Any) -> None:
+        """New limits, in force at once."""
+        with self._lock:
+            now = time.monotonic()
+            self.scheduler.set_limits(now, **limits)
+            self._settings.update(limits, default_limits=False)
+            if self.awake:
+                self._step(now)
+
+    def replace_tracker(self, tracker: StatusTracker) -> None:
+        """From now on another tracker counts."""
+        with self._lock:
+            tracker.started(0)
+            self.scheduler.tracker = tracker
+
+    def reset_tracker(self) -> None:
+        """Zeroes the counters; what is under way counts in the new totals."""
+        with self._lock:
+            self.scheduler.tracker.reset(self.unfinished())
+
+    def reading(self, read: Callable[[Scheduler], Any]) -> Any:
+        """What ``read`` says of the scheduler, while nobody changes it."""
+        with self._lock:
+            return read(self.scheduler)
+
+    def unfinished(self) -> int:
+        """How many tasks have not ended."""
+        return sum(len(call.unfinished) for call in list(self.calls))
+
+    def wait_for_room(self, queued: int) -> None:
+        """Blocks until fewer than ``queued`` tasks wait for their turn."""
+        with self._room:
+            while self.scheduler.waiting >= queued and self.awake:
+                self._room.wait(1.0)
+
+    # ------------------------------------------------------------------ threads
+
+    def _wake(self) -> None:
+        if self.awake:
+            return
+        if _exiting:
+            raise ClosedError("the interpreter is shutting down")
+        self._forget_threads()
+        self.awake = True
+        self._executor = ThreadPoolExecutor(MAX_WORKERS, thread_name_prefix="deluge-worker")
+        self.courier.start()
+        threading.Thread(target=_keep_time, args=(weakref.ref(self), self._alarm), name="deluge-scheduler", daemon=True).start()
+
+    def _step(self, now: float, worker: bool = False) -> Flight | None:
+        """Lets the scheduler decide and hands out what it decided. Called with the lock; gives a worker its next flight."""
+        scheduler = self.scheduler
+        scheduler.advance(now)
+        if scheduler.ended or scheduler.late or scheduler.messages:
+            self._hand_over(scheduler)
+        mine: Flight | None = None
+        starts = scheduler.starts
+        if starts:
+            scheduler.starts = []
+            if worker:
+                mine = starts.pop(0)
+            self._assign(starts)
+        if worker and mine is None:
+            self._idle += 1
+        due = scheduler.wake_at < self._alarm_at
+        if self._alarm_at > 0.0 and (due or self._wanted or scheduler.abandoned or scheduler.cleanups):
+            self._alarm_at = 0.0  # rung already
+            self._alarm.put(None)
+        return mine
+
+    def _hand_over(self, scheduler: Scheduler) -> None:
+        if scheduler.ended:
+            self.courier.put(scheduler.ended)
+            scheduler.ended = []
+        if scheduler.late:
+            self.courier.put_late(scheduler.late)
+            scheduler.late = []
+        if scheduler.messages:
+            self.courier.put_messages(scheduler.messages)
+            scheduler.messages = []
+        if scheduler.waiting < self._settings.get("max_queued", 10_000):
+            self._room.notify_all()
+
+    def _assign(self, flights: list[Flight]) -> None:
+        for flight in flights:
+            self._jobs.put(flight)
+        served = min(self._idle, len(flights))
+        self._idle -= served
+        self._wanted += len(flights) - served
+
+    def _work(self) -> None:
+        """A worker: one flight after the other, until there is no more work."""
+        jobs = self._jobs
+        flight: Flight | None = None
+        while True:
+            if flight is None:
+                flight = jobs.get()
+                if flight is None:
+                    return
+            outcome = self._pilot.fly(flight)
+            flight = self._back(flight, outcome, jobs)
+            del outcome
+
+    def _back(self, flight: Flight, outcome: Outcome, jobs: queue.SimpleQueue[Flight | None]) -> Flight | None:
+        with self._lock:
+            mine = jobs is self._jobs  # a worker of before the last rest brings its outcome and goes
+            try:
+                now = time.monotonic()
+                self.scheduler.finished(flight, outcome, now)
+                return self._step(now, worker=mine)
+            except Exception as error:
+                self._fail(error)
+                return None
+
+    def _fail(self, error: Exception) -> None:
+        """The scheduler itself failed, which is our bug: every live task ends with that error instead of hanging."""
+        logger.error("the scheduler failed", exc_info=error)
+        tasks = [task for call in list(self.calls) for task in call.unfinished]
+        message = f"the scheduler failed: {type(error).__name__}: {error}"
+        self.courier.put([(task, failed(task, Verdict("server", message=message))) for task in tasks])
+        for call in list(self.calls):
+            call.unfinished.clear()
+        for flight in list(self.scheduler.flights):
+            flight.switch.abort("cancelled")
+        self.scheduler = Scheduler(self.scheduler.tracker, wall=self.wall, switch=Attempt, **self._settings)
+
+    def tick(self) -> float | None:
+        """One round of the keeper of time: seconds until the next one; None when the threads are to end."""
+        with self._lock:
+            if not self.awake:
+                return None
+            now = time.monotonic()
+            self._alarm_at = 0.0
+            try:
+                self._step(now)
+            except Exception as error:
+                self._fail(error)
+            abandoned, self.scheduler.abandoned = self.scheduler.abandoned, []
+            cleanups, self.scheduler.cleanups = self.scheduler.cleanups, []
+            wanted, self._wanted = self._wanted, 0
+            self._workers += wanted
+            executor = self._executor
+            if self._rested(now):
+                self._sleep()
+                return None
+            self._alarm_at = min(self.scheduler.wake_at, now + SWEEP_EVERY)
+            timeout = self._alarm_at - now
+        if executor is not None:
+            for _ in range(wanted):
+                executor.submit(self._work)
+            for task in cleanups:
+                executor.submit(self._pilot.clean_up, task)
+        for flight in abandoned:
+            self._give_up(flight)
+        self.transport.sweep(now)
+        return max(0.001, timeout)
+
+    def _give_up(self, flight: Flight) -> None:
+        """Its worker is lost (in a name look-up, most likely): the prompt goes on without it."""
+        task = flight.task
+        outcome = Outcome(failed(task, Verdict("timeout", retry=True, message="the attempt did not end in time")))
+        outcome.sent = flight.switch.sent_at > 0.0
+        outcome.ruling = rule(task, outcome, time.monotonic())
+        with self._lock:
+            now = time.monotonic()
+            self.scheduler.finished(flight, outcome, now)
+            self._step(now)
+
+    def _rested(self, now: float) -> bool:
+        scheduler = self.scheduler
+        if scheduler.running or scheduler.waiting or scheduler.backing_off or self.unfinished():
+            self._quiet_since = NEVER
+            return False
+        if self._quiet_since == NEVER:
+            self._quiet_since = now
+        return now - self._quiet_since >= IDLE_AFTER
+
+    def _sleep(self) -> None:
+        """Ends the threads; the next task starts new ones."""
+        self.awake = False
+        self.courier.stop()
+        for _ in range(self._workers):
+            self._jobs.put(None)
+        if self._executor is not None:
+            self._executor.shutdown(wait=False)
+        self._alarm.put(None)
+        self.transport.close()
+
+    def close(self, calls: Iterable[Call] | None = None) -> None:
+        """Cancels these calls (or all), and ends the threads when nothing is left to do. Does not wait for workers."""
+        with self._lock:
+            now = time.monotonic()
+            for call in list(self.calls if calls is None else calls):
+                self.scheduler.cancel_call(call, now, "the client was closed")
+            if not self.awake:
+                return
+            self._step(now)
+            if not self.unfinished():
+                self._sleep()
+
+    def after_fork(self) -> None:
+        """In the child: new locks, no threads; what the parent has under way fails here without a word to anybody."""
+        held = not self._lock.acquire(blocking=False)
+        self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        self.transport.forget()
+        old, calls = self.scheduler, list(self.calls)
+        self.calls = weakref.WeakSet()
+        self.scheduler = Scheduler(old.tracker, wall=self.wall, switch=Attempt, **self._settings)
+        if not held:  # else another thread was in the middle of changing them
+            self.scheduler.bucket = old.bucket
+        old.tracker.reset(0)
+        self._forget_threads()
+        for call in calls:
+            orphan = getattr(call.receiver, "orphan", None)
+            for task in list(call.unfinished):
+                if orphan is not None:
+                    orphan(task, failed(task, Verdict("cancelled", message="the process was forked; the parent has it")))
+            call.unfinished.clear()
+
+    def __repr__(self) -> str:
+        return f"<Engine {'awake' if self.awake else 'asleep'} {self._workers} workers | {self.scheduler!r}>"
+
+
+def _keep_time(engine_ref: weakref.ref[Engine], alarm: queue.SimpleQueue[None]) -> None:
+    """The keeper of time. It holds the engine only while it works, so that a forgotten client can go."""
+    while True:
+        engine = engine_ref()
+        if engine is None or engine._alarm is not alarm:
+            return
+        timeout = engine.tick()
+        del engine
+        if timeout is None:
+            return
+        for _ in _rung(alarm, timeout):
+            pass
+
+
+def _rung(alarm: queue.SimpleQueue[None], timeout: float) -> Iterator[None]:
+    """Waits for the alarm or the time, then takes all alarms that rang meanwhile."""
+    try:
+        yield alarm.get(timeout=timeout)
+        while True:
+            yield alarm.get_nowait()
+    except queue.Empty:
+        return
+
+
+_exiting = False
+
+
+def _at_exit() -> None:
+    """An exiting interpreter never waits for a request: sockets are shut, and the workers let go."""
+    global _exiting
+    _exiting = True
+    for engine in list(_engines):
+        engine.transport.abort_all()
+        if engine.awake:
+            for _ in range(engine._workers):
+                engine._jobs.put(None)
+    _disown_daemons()
+
+
+def _disown_daemons() -> None:
+    """Our workers are daemons; the executor's own exit handler would wait for them, also for one lost in a look-up."""
+    from concurrent.futures import thread
+
+    queues: Any = getattr(thread, "_threads_queues", None)
+    for worker in list(queues or ()):
+        if worker.name.startswith("deluge-worker") and worker.daemon:
+            queues.pop(worker, None)
+
+
+def _after_fork() -> None:
+    for engine in list(_engines):
+        engine.after_fork()
+
+
+_register = getattr(threading, "_register_atexit", None)
+if _register is not None:
+    _register(_at_exit)
+else:  # pragma: no cover - every CPython that we support has it
+    import atexit
+
+    atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

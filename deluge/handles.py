@@ -1,0 +1,199 @@
+"""Handles of prompts on their way, and the book that knows them by their numbers."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import as_completed as futures_as_completed
+from typing import Any, Union
+
+from deluge.courier import on_courier
+from deluge.response import APIResponse
+from deluge.tasks import Task
+
+KEPT = 10_000  # resolved handles that the book still knows by number
+_CANCELLED = "CANCELLED_AND_NOTIFIED"
+
+
+class ResponseFuture(Future[APIResponse]):
+    """The handle of one prompt: a ``concurrent.futures.Future`` that is awaitable and stands for its ``task_id``.
+
+    ``result()`` gives the response **even when it is an error response**; ``result().raise_for_error()`` raises. A cancelled
+    handle says so (``cancelled()``) and its ``result()`` is a response of kind ``cancelled``.
+    """
+
+    def __init__(self, task_id: int, book: HandleBook, condition: threading.Condition,
+                 cancel: Callable[[ResponseFuture], bool]) -> None:
+        # Not super().__init__: one condition is shared by all handles of a thread, which saves a kilobyte for each.
+        self._condition = condition
+        self._state = "PENDING"
+        self._result: APIResponse | None = None
+        self._exception: BaseException | None = None
+        self._waiters: list[Any] = []
+        self._done_callbacks: list[Callable[[Future[APIResponse]], object]] = []
+        self._cancel = cancel
+        self._book = book
+        self.owner: dict[int, ResponseFuture] | None = None
+        self.task_id = task_id
+
+    def result(self, timeout: float | None = None) -> APIResponse:
+        """The response, waiting for it up to ``timeout`` seconds (``TimeoutError`` after that)."""
+        self._wait(timeout)
+        assert self._result is not None
+        self._book.collect(self)
+        return self._result
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """None, once the response is there: failures are in the response."""
+        self._wait(timeout)
+        return None
+
+    def cancel(self) -> bool:
+        """Ends the prompt, queued or in flight, at once; False when it has its response. In flight it may still be billed."""
+        return self._cancel(self)
+
+    def resolve(self, response: APIResponse) -> bool:
+        """Sets the response, once; False when there is one. ``cancelled()`` is True for a response of kind cancelled."""
+        with self._condition:
+            if self._result is not None:
+                return False
+            self._result = response
+            cancelled = response.error_kind == "cancelled"
+            self._state = _CANCELLED if cancelled else "FINISHED"
+            for waiter in self._waiters:
+                (waiter.add_cancelled if cancelled else waiter.add_result)(self)
+            self._condition.notify_all()
+        self._invoke_callbacks()  # type: ignore[attr-defined]
+        return True
+
+    def orphan(self, response: APIResponse) -> None:
+        """In a forked child: ends without callbacks, under a new lock."""
+        self._condition = threading.Condition()
+        self._done_callbacks = []
+        self._waiters = []
+        self._result, self._state = response, _CANCELLED
+
+    def _wait(self, timeout: float | None) -> None:
+        if self._result is not None:
+            return
+        if on_courier():
+            raise RuntimeError("called from a deluge hook: waiting here for a response would wait for ever")
+        with self._condition:
+            if not self._condition.wait_for(lambda: self._result is not None, timeout):
+                raise FutureTimeout()
+
+    def __await__(self) -> Generator[Any, None, APIResponse]:
+        import asyncio
+
+        return asyncio.wrap_future(self).__await__()
+
+    def __int__(self) -> int:
+        return self.task_id
+
+    __index__ = __int__
+
+    def __hash__(self) -> int:
+        return hash(self.task_id)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (type(other) is int and other == self.task_id)
+
+    def __repr__(self) -> str:
+        state = "cancelled" if self._state == _CANCELLED else self._state.lower()
+        return f"<ResponseFuture {self.task_id} {state}>"
+
+
+Handle = Union[ResponseFuture, int]
+
+
+class HandleReceiver:
+    """Resolves the handles of one thread. They share its condition."""
+
+    __slots__ = ("condition", "book")
+
+    def __init__(self, book: HandleBook) -> None:
+        self.condition = threading.Condition()
+        self.book = book
+
+    def take(self, task: Task, response: APIResponse) -> None:
+        """Resolves the task's handle."""
+        if task.handle.resolve(response):
+            self.book.resolved(task.handle)
+
+    def orphan(self, task: Task, response: APIResponse) -> None:
+        """Ends the task's handle in a forked child."""
+        task.handle.orphan(response)
+
+
+class HandleBook:
+    """The handles that were started and not collected, by number and by the thread that started them.
+
+    Whoever takes a response (``result``, ``wait_for``, ``as_completed`` …) collects its handle.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[int, ResponseFuture] = {}
+        self._resolved: deque[ResponseFuture] = deque()
+        self._mine = threading.local()
+
+    def add(self, handle: ResponseFuture) -> None:
+        """Remembers a handle of this thread."""
+        handle.owner = self._of_thread()
+        handle.owner[handle.task_id] = handle
+        with self._lock:
+            self._open[handle.task_id] = handle
+
+    def resolved(self, handle: ResponseFuture) -> None:
+        """Keeps at most 10,000 handles that have their response and nobody has collected."""
+        if handle.task_id not in self._open:
+            return
+        self._resolved.append(handle)
+        while len(self._resolved) > KEPT:
+            self.collect(self._resolved.popleft())
+
+    def find(self, handle: Handle) -> ResponseFuture:
+        """The handle itself; ``KeyError`` for a number that is not known (any more)."""
+        if isinstance(handle, ResponseFuture):
+            return handle
+        found = self._open.get(handle)
+        if found is None:
+            raise KeyError(f"no prompt with the number {handle} is waiting to be collected")
+        return found
+
+    def mine(self) -> list[ResponseFuture]:
+        """What this thread started and has not collected, in order."""
+        return list(self._of_thread().values())
+
+    def collect(self, handle: ResponseFuture) -> None:
+        """Forgets a handle whose response has been taken."""
+        with self._lock:
+            self._open.pop(handle.task_id, None)
+            if handle.owner is not None:
+                handle.owner.pop(handle.task_id, None)
+
+    def wait(self, handle: Handle, timeout: float | None = None) -> APIResponse:
+        """The response of a handle or number."""
+        return self.find(handle).result(timeout)
+
+    def as_completed(
+        self, handles: Iterable[Handle] | None, timeout: float | None = None
+    ) -> Iterator[tuple[int, APIResponse]]:
+        """Numbers and responses as they come."""
+        wanted = self.mine() if handles is None else [self.find(handle) for handle in handles]
+        for future in futures_as_completed(wanted, timeout):
+            assert isinstance(future, ResponseFuture)
+            yield future.task_id, future.result()
+
+    def after_fork(self) -> None:
+        """In a forked child: a new lock."""
+        self._lock = threading.Lock()
+
+    def _of_thread(self) -> dict[int, ResponseFuture]:
+        mine: dict[int, ResponseFuture] | None = getattr(self._mine, "handles", None)
+        if mine is None:
+            mine = self._mine.handles = {}
+        return mine

@@ -1,0 +1,226 @@
+"""What the scheduler works with: tasks, the calls they belong to, and the flights of their attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from deluge.errors import error_class
+from deluge.response import APIResponse, Attempt
+from deluge.usage import NO_USAGE, Usage
+from deluge.wire import HttpCall, Verdict
+
+if TYPE_CHECKING:
+    from contextvars import Context
+
+    from deluge.lanes import Lane
+    from deluge.limits import Reservation
+    from deluge.prompt import Conversation
+    from deluge.request import RequestTemplate
+    from deluge.retry import RetryPolicy, Ruling
+    from deluge.router import Router
+
+QUEUED, RUNNING, WAITING, ENDED = "queued", "running", "waiting", "ended"
+
+
+class Switch(Protocol):
+    """What the scheduler needs of an attempt's cutoff: its deadline, when it was sent, and a way to stop it."""
+
+    deadline: float
+    sent_at: float
+
+    def abort(self, reason: str) -> None:
+        """Stops it, from any thread."""
+
+
+class Receiver(Protocol):
+    """Whoever waits for the responses of a call."""
+
+    def take(self, task: Task, response: APIResponse) -> None:
+        """One final response; called on the courier, once per task."""
+
+
+class Call:
+    """One call of the client, as a snapshot: pool, parameters, tools, timeouts, hooks. Its tasks share it."""
+
+    __slots__ = (
+        "id", "templates", "router", "fallbacks", "policy", "request_timeout", "stream_timeout", "background_timeout",
+        "receiver", "context", "postprocess", "cache", "thread_safe_cache", "ready", "unfinished", "name", "exempt",
+        "sticky", "log_values", "dedupe",
+    )
+
+    def __init__(
+        self, id: int, *, templates: Mapping[str, RequestTemplate], router: Router, policy: RetryPolicy, receiver: Receiver,
+        request_timeout: float, fallbacks: tuple[str, ...] = (), stream_timeout: float | None = None,
+        background_timeout: float | None = None, postprocess: Callable[[APIResponse], APIResponse | None] | None = None,
+        cache: Any = None, context: Context | None = None, name: str = "",
+    ) -> None:
+        self.id = id
+        self.templates = templates
+        self.router = router
+        self.fallbacks = fallbacks
+        self.policy = policy
+        self.request_timeout = request_timeout
+        self.stream_timeout = stream_timeout
+        self.background_timeout = background_timeout
+        self.receiver = receiver
+        self.context = context
+        self.postprocess = postprocess
+        self.cache = cache
+        self.name = name
+        self.ready: dict[Lane, list[tuple[int, Task]]] = {}  # the scheduler's: a heap per lane, oldest first
+        self.unfinished: set[Task] = set()
+
+    def __repr__(self) -> str:
+        return f"<Call {self.id} {self.name} | {len(self.unfinished)} unfinished>"
+
+
+class Task:
+    """One prompt's story. Owned by the scheduler; while an attempt runs its worker reads it and nobody writes it."""
+
+    __slots__ = (
+        "number", "id", "index", "call", "prompt", "size", "metadata", "sink", "key", "model", "lane", "state", "attempts",
+        "burned", "rate_limited", "limited_for", "timeouts", "resent", "streamed", "idle", "created_at", "first_at",
+        "cooled_at", "flight", "exchange", "next_call", "poll_until", "template", "handle", "prefer",
+    )
+
+    def __init__(
+        self, id: int, index: int, call: Call, prompt: Conversation, size: int, *, metadata: Mapping[str, Any] | None = None,
+        template: RequestTemplate | None = None, sink: Any = None, prefer: str | None = None,
+    ) -> None:
+        self.number = id
+        self.id = id
+        self.index = index
+        self.call = call
+        self.prompt = prompt
+        self.size = size
+        self.metadata = metadata
+        self.sink = sink
+        self.prefer = prefer
+        self.template = template
+        self.model = ""
+        self.lane: Lane | None = None
+        self.state = QUEUED
+        self.attempts: tuple[Attempt, ...] = ()
+        self.burned = self.rate_limited = self.timeouts = 0
+        self.limited_for = self.idle = 0.0
+        self.resent = self.streamed = False
+        self.created_at = self.first_at = self.cooled_at = 0.0
+        self.flight: Flight | None = None
+        self.exchange: Generator[Any, Any, APIResponse] | None = None
+        self.next_call: HttpCall | None = None
+        self.poll_until = 0.0
+        self.key: str | None = None
+        self.handle: Any = None
+
+    def __lt__(self, other: Task) -> bool:
+        return self.number < other.number
+
+    def template_for(self, model: str) -> RequestTemplate:
+        """How this prompt is asked of that model: its own way if it has one, else its call's."""
+        return self.template if self.template is not None else self.call.templates[model]
+
+    def __repr__(self) -> str:
+        return f"<Task {self.id} {self.state} {self.model} | {len(self.attempts)} attempts>"
+
+
+class Flight:
+    """One attempt under way: its switch, and what was reserved for it."""
+
+    __slots__ = ("task", "lane", "switch", "own", "shared", "tokens", "started_at", "polling", "abandon_at")
+
+    def __init__(
+        self, task: Task, lane: Lane, switch: Switch, own: Reservation | None, shared: Reservation | None, tokens: int,
+        now: float, polling: bool,
+    ) -> None:
+        self.task = task
+        self.lane = lane
+        self.switch = switch
+        self.own = own
+        self.shared = shared
+        self.tokens = tokens
+        self.started_at = now
+        self.polling = polling
+        self.abandon_at = 0.0
+
+
+class Outcome:
+    """What a worker brings back from a flight: a response, or the next call of its exchange (to be sent later).
+
+    ``sent``: bytes may have reached the provider. ``stale``: a reused connection was dead before the first byte.
+    ``crowded``: the process was out of file descriptors. ``nothing_left``: seconds until the provider's own window resets,
+    when its headers say that nothing remains. ``ruling``: the retry policy's answer to a failure.
+    """
+
+    __slots__ = ("response", "next_call", "sent", "stale", "crowded", "nothing_left", "ruling", "usage", "streamed")
+
+    def __init__(
+        self, response: APIResponse | None = None, *, next_call: HttpCall | None = None, sent: bool = False,
+        stale: bool = False, crowded: bool = False, nothing_left: float | None = None, streamed: bool = False,
+    ) -> None:
+        self.response = response
+        self.next_call = next_call
+        self.sent = sent
+        self.stale = stale
+        self.crowded = crowded
+        self.nothing_left = nothing_left
+        self.ruling: Ruling | None = None
+        self.streamed = streamed
+
+
+def failed(task: Task, verdict: Verdict, status_code: int | None = None) -> APIResponse:
+    """The response of a prompt that ended without a reply of a provider."""
+    model = task.model or next(iter(task.call.templates), "")
+    return APIResponse(
+        model_internal=model, prompt=task.prompt, is_error=True, error_kind=verdict.kind, finish_reason="error",
+        error_message=verdict.message or verdict.kind, status_code=status_code, _verdict=verdict,
+    )
+
+
+def attempt_of(flight: Flight, outcome: Outcome, now: float, wall: float) -> Attempt:
+    """The record of a flight that ended. ``wall`` is the epoch time of monotonic zero."""
+    response = outcome.response
+    assert response is not None
+    kind = response.error_kind if response.is_error else None
+    lost = bool(kind) and outcome.sent and response.status_code is None
+    return Attempt(
+        flight.task.model, response.status_code, kind, wall + flight.started_at, now - flight.started_at,
+        response.usage, response.cost, response.request_id, lost,
+    )
+
+
+def complete(task: Task, response: APIResponse, now: float, wall: float) -> APIResponse:
+    """The final response, told which task it belongs to and what all of its attempts took."""
+    attempts = task.attempts
+    response.id = task.id
+    response.index = task.index
+    response.metadata = task.metadata
+    response.attempts = attempts
+    response.finished_at = wall + now
+    if attempts:
+        response.started_at = attempts[0].started_at
+        response.latency = attempts[-1].latency
+        response.queued = max(0.0, attempts[0].started_at - wall - task.created_at)
+        if len(attempts) > 1:
+            response.usage, response.cost = _sums(attempts)
+    else:
+        response.queued = max(0.0, now - task.created_at)
+    return response
+
+
+def _sums(attempts: tuple[Attempt, ...]) -> tuple[Usage, float | None]:
+    """Usage and cost of all attempts; the cost is unknown when tokens were used at an unknown price."""
+    usage, cost, unknown = NO_USAGE, 0.0, False
+    for attempt in attempts:
+        usage += attempt.usage
+        if attempt.cost is not None:
+            cost += attempt.cost
+        elif attempt.usage is not NO_USAGE and attempt.usage != NO_USAGE:
+            unknown = True
+    return usage, (None if unknown or usage == NO_USAGE else cost)
+
+
+def exception_of(response: APIResponse) -> BaseException:
+    """The error as a retry strategy sees it: of our classes, without the response that it belongs to."""
+    kind = response.error_kind
+    return error_class(kind)(response.error_message or kind or "", status_code=response.status_code)

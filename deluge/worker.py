@@ -1,0 +1,199 @@
+"""One attempt: build, send, parse. Workers run it; they share nothing but the transport."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from deluge._plugins import load
+from deluge._sse import server_events
+from deluge.dialects._rate_limits import rate_limits
+from deluge.errors import DelugeError
+from deluge.request import Dialect, OneCall, RequestContext
+from deluge.response import APIResponse
+from deluge.retry import Failure, Ruling
+from deluge.tasks import Flight, Outcome, Task, exception_of, failed
+from deluge.transport import TOO_MANY_FILES, Attempt
+from deluge.wire import Cancelled, HttpCall, HttpReply, ServerEvent, StreamDelta, Transport, Verdict
+
+logger = logging.getLogger("deluge.worker")
+_warned = logging.getLogger("deluge.params")
+
+_FRAMINGS: dict[str, Callable[[Iterable[bytes]], Iterator[ServerEvent]]] = {"sse": server_events}
+GOODBYE = 10.0  # seconds for the last call of an exchange
+_STREAMED = Ruling(None, "streamed")
+
+
+class Pilot:
+    """Flies attempts. ``fly`` never raises: whatever goes wrong is in the outcome."""
+
+    def __init__(self, transport: Transport, wall: float) -> None:
+        self.transport = transport
+        self.wall = wall
+        self._noted: set[tuple[str, str, str]] = set()
+
+    def fly(self, flight: Flight) -> Outcome:
+        """One attempt, or one poll of a job, and what the retry policy says of a failure."""
+        task = flight.task
+        template = task.template_for(task.model)
+        try:
+            dialect: Dialect = load("dialects", template.model.dialect or template.model.provider.dialect)
+            ctx = RequestContext(task.prompt, template, self.wall + time.monotonic(), task.sink is not None)
+            if task.sink is not None:
+                outcome = self._stream(flight, dialect, ctx)
+            elif type(dialect).exchange is OneCall.exchange:
+                call = dialect.build(ctx)
+                outcome = self._outcome(flight, self._send(flight, call), dialect, ctx)
+            else:
+                outcome = self._exchange(flight, dialect, ctx)
+        except DelugeError as error:
+            outcome = Outcome(failed(task, Verdict("input", message=str(error))), sent=flight.switch.sent_at > 0.0)
+        except Exception as error:
+            logger.error("an attempt ended in %s", type(error).__name__, exc_info=error, extra={"deluge": {"task": task.id}})
+            message = f"{type(error).__name__}: {error}"
+            outcome = Outcome(failed(task, Verdict("input", message=message)), sent=flight.switch.sent_at > 0.0)
+        response = outcome.response
+        if response is not None and response.is_error:
+            outcome.ruling = rule(task, outcome, time.monotonic())
+        return outcome
+
+    def _send(self, flight: Flight, call: HttpCall) -> HttpReply:
+        if call.notes:
+            self._note(flight, call)
+        return self.transport.send(call, flight.switch)  # type: ignore[arg-type]
+
+    def _outcome(self, flight: Flight, reply: HttpReply, dialect: Dialect, ctx: RequestContext) -> Outcome:
+        return _landed(dialect.parse(ctx, reply), reply, ctx.now)
+
+    def _exchange(self, flight: Flight, dialect: Dialect, ctx: RequestContext) -> Outcome:
+        """Runs the exchange until it ends or asks for a pause; the task keeps it meanwhile."""
+        task = flight.task
+        exchange, call = task.exchange, task.next_call
+        if exchange is None or call is None:
+            exchange = dialect.exchange(ctx)
+            call = next(exchange)
+        while True:
+            reply = self._send(flight, call)
+            try:
+                call = exchange.send((reply, RequestContext(ctx.prompt, ctx.template, self.wall + time.monotonic())))
+            except StopIteration as end:
+                task.exchange = task.next_call = None
+                return _landed(end.value, reply, ctx.now)
+            if call.delay > 0.0:
+                task.exchange, task.next_call = exchange, call
+                return Outcome(next_call=call, sent=reply.sent)
+
+    def _stream(self, flight: Flight, dialect: Dialect, ctx: RequestContext) -> Outcome:
+        task, switch = flight.task, flight.switch
+        timeout = task.call.request_timeout
+        switch.gap = timeout  # type: ignore[attr-defined]
+        call = dialect.build(ctx)
+        if call.notes:
+            self._note(flight, call)
+        reply = self.transport.stream(call, switch)  # type: ignore[arg-type]
+        if reply.failure is not None or reply.chunks is None or reply.status >= 300:
+            _read_all(reply)
+            return self._outcome(flight, reply, dialect, ctx)
+        limit = task.call.stream_timeout
+        switch.deadline = flight.started_at + limit if limit else float("inf")
+        events = _FRAMINGS[dialect.framing](reply.chunks)
+        try:
+            response = self._drain(flight, dialect.events(ctx, events))
+        except Exception as error:  # the stream was cut, or stopped from outside
+            reply.failure, reply.message = _cut(switch, error)
+            response = dialect.parse(ctx, reply)
+        finally:
+            getattr(reply.chunks, "close", lambda: None)()
+        outcome = _landed(response, reply, ctx.now)
+        outcome.streamed = task.streamed
+        return outcome
+
+    def _drain(self, flight: Flight, deltas: Any) -> APIResponse:
+        """Hands the pieces to whoever listens, at the speed of the wire."""
+        task = flight.task
+        first_at: float | None = None
+        while True:
+            try:
+                delta: StreamDelta = next(deltas)
+            except StopIteration as end:
+                response: APIResponse = end.value
+                break
+            if first_at is None:
+                first_at = time.monotonic() - flight.started_at
+                task.streamed = True
+            task.sink.put(delta)
+        response.time_to_first_token = first_at
+        return response
+
+    def clean_up(self, task: Task) -> None:
+        """Tells an exchange that its task has ended, and sends its last call (the provider's cancel), if it has one."""
+        exchange, task.exchange = task.exchange, None
+        if exchange is None:
+            return
+        try:
+            call = exchange.throw(Cancelled())
+            self.transport.send(call, Attempt(time.monotonic() + GOODBYE))
+            exchange.close()
+        except (Cancelled, StopIteration):
+            pass
+        except Exception as error:
+            logger.error("a job could not be cancelled: %s", type(error).__name__, extra={"deluge": {"task": task.id}})
+
+    def _note(self, flight: Flight, call: HttpCall) -> None:
+        """Says once per model and parameter what the user asked for and does not get."""
+        task = flight.task
+        for note in call.notes:
+            key = (task.call.name, task.model, note.parameter)
+            if key not in self._noted:
+                self._noted.add(key)
+                values = {"client": task.call.name, "model": task.model, "parameter": note.parameter}
+                _warned.warning("%s: %s %s", task.model, note.parameter, note.reason, extra={"deluge": values})
+
+
+def rule(task: Task, outcome: Outcome, now: float) -> Ruling:
+    """What the call's retry policy says of this failure. Runs on the worker: a user's strategy must not stall anybody else."""
+    response = outcome.response
+    assert response is not None
+    verdict = response._verdict
+    if verdict is None or outcome.streamed:
+        return _STREAMED
+    limited, timeout = verdict.kind == "rate_limit", verdict.kind == "timeout"
+    return task.call.policy.judge(Failure(
+        attempt=task.burned + task.rate_limited + 1, first_attempt_at=task.first_at, now=now, verdict=verdict,
+        error=exception_of(response), idle=task.idle, timeouts_so_far=task.timeouts + timeout,
+        possibly_billed=outcome.sent and response.status_code is None, rate_limited=task.rate_limited + limited,
+        limited_for=task.limited_for,
+    ))
+
+
+def _landed(response: APIResponse, reply: HttpReply, wall_now: float) -> Outcome:
+    failure = reply.failure
+    if failure is None:
+        outcome = Outcome(response, sent=reply.sent)
+        limits = rate_limits(reply.headers, wall_now)
+        if limits:
+            outcome.nothing_left = limits.exhausted_for
+        return outcome
+    lost = failure == "connection" and not reply.replied
+    return Outcome(response, sent=reply.sent, stale=lost and reply.reused, crowded=TOO_MANY_FILES in reply.message)
+
+
+def _read_all(reply: HttpReply) -> None:
+    """The body of a stream that turned out to be a plain reply (an error)."""
+    if reply.chunks is None:
+        return
+    try:
+        reply.body = b"".join(reply.chunks)
+    except Exception as error:
+        reply.failure, reply.message = "connection", str(error)
+    reply.chunks = None
+
+
+def _cut(switch: Any, error: Exception) -> tuple[Any, str]:
+    if getattr(switch, "aborted", False):
+        return getattr(switch, "reason", "cancelled"), "the stream was stopped"
+    if isinstance(error, TimeoutError):
+        return "timeout", "the stream was silent for too long"
+    return "connection", f"the stream was cut: {error}"
