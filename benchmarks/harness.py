@@ -3,6 +3,7 @@ import dataclasses
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -124,7 +125,7 @@ def until(child: "subprocess.Popen[str]", start: str, timeout: float) -> str:
                 return line
     finally:
         watchdog.cancel()
-    raise Failed(f"ended early, or was stopped after {timeout:g} s")
+    raise Failed(f"stopped after {timeout:g} s" if child.wait() == -signal.SIGKILL else "ended early")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
