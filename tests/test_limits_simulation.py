@@ -135,6 +135,18 @@ def test_bound_by_tokens_the_minute_is_kept_and_used(seed):
     assert lowest_use(world.log, 60_000, lambda entry: entry.actual or entry.reserved) >= 0.98
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_a_refilling_bucket_gives_its_burst_and_its_refill_and_no_more(seed):
+    world = World(QuotaBucket(10_000, 60_000, mode="bucket"), Random(seed), overruns=False)
+    world.run(6 * 60.0)
+    used = [(entry.admitted_at, entry.actual) for entry in world.log if entry.sent_at is not None and entry.settled_at]
+    for begin in range(0, 300, 7):
+        total = sum(tokens for at, tokens in used if at >= begin)
+        assert total <= 60_000 + (360.0 - begin) * 1_000
+    steady = sum(tokens for at, tokens in used if 60.0 <= at < 350.0)
+    assert steady >= 0.98 * 290 * 1_000
+
+
 def test_overruns_are_repaid_before_anything_else_is_admitted():
     world = World(QuotaBucket(10_000, 60_000), Random(7), overruns=True)
     world.run(6 * 60.0)

@@ -233,34 +233,72 @@ class RollingLedger:
         self.head, self.turn_at = head, (head + 1) * self.slot
 
 
+class Level:
+    """One resource of a refilling bucket: when it will be full again, and what was debited in each slot."""
+
+    __slots__ = ("each", "full_at", "sums")
+
+    def __init__(self, each: float) -> None:
+        self.each = each  # seconds of refill for one unit
+        self.clear()
+
+    def clear(self) -> None:
+        """Fills it."""
+        self.full_at = float("-inf")
+        self.sums = [0] * (SLOTS + 1)
+
+    def owed(self, now: float) -> float:
+        """What is missing, in units."""
+        return (self.full_at - now) / self.each if self.each and self.full_at > now else 0.0
+
+    def resize(self, each: float, now: float) -> None:
+        """Changes the refill; what is owed stays the same amount."""
+        owed, self.each = self.owed(now), each
+        self.full_at = now + owed * each
+
+    def debit(self, amount: int, head: int, now: float) -> None:
+        """Takes an amount, into debt if need be."""
+        if self.full_at < now:
+            self.full_at = now
+        self.full_at += amount * self.each
+        self.sums[head % (SLOTS + 1)] += amount
+
+    def credit(self, amount: int, slot: int, head: int, length: float) -> None:
+        """Returns an amount that was debited in a slot.
+
+        A bucket that was full meanwhile would be no fuller without that debit: what the debits from then on would owe
+        by themselves stays owed. Slots make that up to one slot's refill too much, never too little.
+        """
+        sums, size, later, owed_until = self.sums, SLOTS + 1, 0, float("-inf")
+        sums[slot % size] -= amount
+        for number in range(head, slot - 1, -1):
+            if sums[number % size]:
+                later += sums[number % size]
+                owed_until = max(owed_until, (number + 1) * length + later * self.each)
+        self.full_at = min(self.full_at, max(self.full_at - amount * self.each, owed_until))
+
+
 class RefillLedger:
-    """A full bucket that refills continuously; debts are allowed and repaid by the refill (GCRA on floats).
+    """A full bucket that refills continuously; debts are allowed and repaid by the refill (GCRA on floats)."""
 
-    Each resource is one number: the time at which it will be full again. What comes back for a reservation made before
-    the bucket was last seen full is dropped: with that debit or without, it would be as full as it is.
-    """
-
-    __slots__ = ("window", "request_each", "token_each", "requests_full_at", "tokens_full_at", "requests_were_full_at",
-                 "tokens_were_full_at")
+    __slots__ = ("requests", "tokens", "window", "slot", "head", "turn_at")
 
     def __init__(self, requests: float, tokens: float, window: float) -> None:
-        self.window = window
-        self.request_each, self.token_each = window / requests, window / tokens
+        self.window, self.slot = window, window / SLOTS
+        self.requests, self.tokens = Level(window / requests), Level(window / tokens)
         self.clear()
 
     def limit(self, requests: float, tokens: float, now: float) -> None:
         """Sets size and refill; the owed amounts stay the same, in requests and tokens."""
-        owed_requests, owed_tokens = self._owed(now)
-        self.request_each, self.token_each = self.window / requests, self.window / tokens
-        self.requests_full_at = now + owed_requests * self.request_each
-        self.tokens_full_at = now + owed_tokens * self.token_each
+        self.requests.resize(self.window / requests, now)
+        self.tokens.resize(self.window / tokens, now)
 
     def wait(self, tokens: int, requests: int, now: float) -> float:
         """Seconds until the bucket holds this much; 0.0 when it does now."""
-        full_at = self.requests_full_at
-        wait = (full_at - now if full_at > now else 0.0) + requests * self.request_each - self.window
-        full_at = self.tokens_full_at
-        for_tokens = (full_at - now if full_at > now else 0.0) + tokens * self.token_each - self.window
+        level = self.requests
+        wait = (level.full_at - now if level.full_at > now else 0.0) + requests * level.each - self.window
+        level = self.tokens
+        for_tokens = (level.full_at - now if level.full_at > now else 0.0) + tokens * level.each - self.window
         if for_tokens > wait:
             wait = for_tokens
         return 0.0 if wait <= _ROUNDING else max(MIN_WAIT, wait)
@@ -268,49 +306,48 @@ class RefillLedger:
     def take(self, reservation: Reservation, now: float) -> None:
         """Debits a reservation."""
         self.charge(reservation.requests, reservation.tokens, now)
+        reservation.slot = self.head
 
     def sent(self, reservation: Reservation, at: float) -> None:
         """Nothing to do: a bucket refills from the moment of the debit."""
 
     def refund(self, reservation: Reservation) -> None:
-        """Returns a reservation; a bucket that is full stays full."""
-        if reservation.at >= self.requests_were_full_at:
-            self.requests_full_at -= reservation.requests * self.request_each
-        if reservation.at >= self.tokens_were_full_at:
-            self.tokens_full_at -= reservation.tokens * self.token_each
+        """Returns a reservation, as far as the bucket would be fuller without it."""
+        if reservation.slot + SLOTS >= self.head:
+            self.requests.credit(reservation.requests, reservation.slot, self.head, self.slot)
+            self.tokens.credit(reservation.tokens, reservation.slot, self.head, self.slot)
 
     def correct(self, reservation: Reservation, difference: int, now: float) -> None:
-        """Returns tokens to the bucket, or takes more, into debt if need be."""
+        """Takes more tokens, into debt if need be, or returns some as far as the bucket would be fuller."""
         if difference > 0:
             self.charge(0, difference, now)
-        elif reservation.at >= self.tokens_were_full_at:
-            self.tokens_full_at += difference * self.token_each
+        elif reservation.slot + SLOTS >= self.head:
+            self.tokens.credit(-difference, reservation.slot, self.head, self.slot)
 
     def charge(self, requests: int, tokens: int, now: float) -> None:
         """Debits without asking."""
-        if self.requests_full_at <= now:
-            self.requests_full_at = self.requests_were_full_at = now
-        if self.tokens_full_at <= now:
-            self.tokens_full_at = self.tokens_were_full_at = now
-        self.requests_full_at += requests * self.request_each
-        self.tokens_full_at += tokens * self.token_each
+        if now >= self.turn_at:
+            self._turn(now)
+        self.requests.debit(requests, self.head, now)
+        self.tokens.debit(tokens, self.head, now)
 
     def used(self, now: float) -> tuple[int, int]:
         """Requests and tokens that are missing from the full bucket."""
-        owed_requests, owed_tokens = self._owed(now)
-        return round(owed_requests), round(owed_tokens)
+        return round(self.requests.owed(now)), round(self.tokens.owed(now))
 
     def refill_in(self, now: float) -> float:
         """Seconds until one more request or token is there; 0.0 when the bucket is full."""
-        left = [each for full_at, each in ((self.requests_full_at, self.request_each),
-                                           (self.tokens_full_at, self.token_each)) if full_at > now]
+        left = [level.each for level in (self.requests, self.tokens) if level.full_at > now]
         return max(MIN_WAIT, min(left)) if left else 0.0
 
     def clear(self) -> None:
         """Fills the bucket."""
-        self.requests_full_at = self.tokens_full_at = float("-inf")
-        self.requests_were_full_at = self.tokens_were_full_at = float("-inf")
+        self.requests.clear()
+        self.tokens.clear()
+        self.head, self.turn_at = 0, float("-inf")
 
-    def _owed(self, now: float) -> tuple[float, float]:
-        return (max(0.0, self.requests_full_at - now) / self.request_each if self.request_each else 0.0,
-                max(0.0, self.tokens_full_at - now) / self.token_each if self.token_each else 0.0)
+    def _turn(self, now: float) -> None:
+        head = int(now // self.slot)
+        for slot in range(max(self.head + 1, head - SLOTS), head + 1):
+            self.requests.sums[slot % (SLOTS + 1)] = self.tokens.sums[slot % (SLOTS + 1)] = 0
+        self.head, self.turn_at = max(head, self.head), (head + 1) * self.slot
