@@ -80,7 +80,7 @@ FLAGS: dict[str, str] = {
     "google_auth": "without a token one is taken from google-auth",
     "local": "a server of your own, usually without a key",
     "embedded": "the rehearsal server inside this process",
-    "retired": "the provider has shut it down",
+    "retired": "the provider has shut it down; set by itself once the day in retires has come",
 }
 
 

@@ -8,7 +8,7 @@ that any thread may look up and register at any time without a lock, and a forke
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
@@ -23,6 +23,7 @@ from deluge.models.rows import Family
 from deluge.params import EFFORTS
 
 _KIND = "models.catalog"
+PriceTable = tuple[int | None, dict[str, tuple[Any, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +146,13 @@ def forget_catalog(module: str) -> None:
             _rows.pop(name, None)
 
 
-def priced(model: Model, today: dt.date) -> Model:
-    """The row with its generated prices and window as of ``today``, or the row itself where there are none."""
-    if model.id not in PRICES:
+def as_of(model: Model, today: dt.date, prices: Mapping[str, PriceTable] = PRICES) -> Model:
+    """The row with the generated prices and window that hold ``today``, and flagged when it was shut down by then."""
+    if model.retires is not None and model.retires <= today:
+        model = replace(model, flags=model.flags | {"retired"})
+    if model.id not in prices:
         return model
-    window, table = PRICES[model.id]
+    window, table = prices[model.id]
     current: dict[str, Price] = {}
     for key, numbers in table.items():  # a key is "tier@day from which it holds", in the order of days
         tier, _, since = key.partition("@")
@@ -201,6 +204,9 @@ def _on_the_spot(name: str) -> Model | None:
     catalog = catalog_of(word) if rest else None
     if catalog is None:
         return None
+    own = _own_models.get(rest)
+    if own is not None and own.provider.name == catalog.provider.name:
+        return own
     return _listed(catalog, rest) or _unlisted(catalog, name, rest)
 
 
@@ -242,17 +248,19 @@ def _modules() -> Iterator[str]:
 
 
 def _catalog(module: str) -> Catalog:
-    """A catalog with its prices. Two threads may build it at once: the first one stored is everybody's."""
+    """A catalog as of today. Two threads may build it at once: the row stored first is everybody's.
+
+    The rows are all in place before the catalog is: who sees the catalog finds its rows.
+    """
     if module in _catalogs:
         return _catalogs[module]
     found = _plugins.load(_KIND, module)
     today = dt.date.today()
-    rows = tuple(priced(model, today) for model in found.MODELS)
-    catalog = _catalogs.setdefault(module, Catalog(found.PROVIDER, rows, getattr(found, "UNLISTED", families.UNLISTED)))
-    for model in catalog.models:
-        for name in (model.id, *model.aliases):
+    rows = tuple(_rows.setdefault(model.id, as_of(model, today)) for model in found.MODELS)
+    for model in rows:
+        for name in model.aliases:
             _rows.setdefault(name, model)
-    return catalog
+    return _catalogs.setdefault(module, Catalog(found.PROVIDER, rows, getattr(found, "UNLISTED", families.UNLISTED)))
 
 
 def _unknown(name: str) -> str:

@@ -136,6 +136,7 @@ def test_register_model_at_a_known_provider_assumes_what_its_unlisted_models_hav
     ours = register_model("gpt-4o", provider="openai", input_price=0.0, supports_tools=True)
     assert registry.get_model("gpt-4o") is ours and ours in registry.models()
     assert sum(found.id == "gpt-4o" for found in registry.models()) == 1
+    assert registry.get_model("openai:gpt-4o") is ours and registry.get_model("azure:gpt-4o") is not ours
 
 
 def test_register_model_keeps_the_provider_behind_another_address(forgotten):
@@ -192,6 +193,24 @@ def test_registering_from_many_threads(forgotten):
     for thread in threads:
         thread.join()
     assert {f"threaded-{number}" for number in range(64)} <= {model.id for model in registry.models()}
+
+
+def test_the_first_lookup_from_many_threads_gives_everyone_the_same_row():
+    code = """
+import sys, threading
+from deluge.models.registry import get_model
+sys.setswitchinterval(1e-6)
+start, found = threading.Barrier(16), []
+def look():
+    start.wait()
+    found.append((get_model("claude-haiku-4-5"), get_model("gpt-4.1"), get_model("bedrock:us.amazon.nova-pro-v1:0")))
+threads = [threading.Thread(target=look) for _ in range(16)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(len(found), len({tuple(map(id, row)) for row in found}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["16", "1"]
 
 
 def test_find_models(forgotten):
@@ -266,11 +285,17 @@ def test_free_is_known_and_unknown_is_none():
 
 
 def test_an_announced_price_holds_from_its_day():
-    row = rows_of(Provider("google", "https://x.example"))("gemini-4-argon", "", families.GEMINI_4, 9.0, 9.0)
-    before, after = (registry.priced(row, dt.date(2026, *day)) for day in ((11, 30), (12, 1)))
-    assert (before.price.input, after.price.input) == (2.0, 4.0)
-    assert after.service_prices["batch"].input == 2.0 and after.context_window == 1_048_576
-    assert registry.priced(Model("unheard", "unheard", row.provider), dt.date(2026, 12, 1)).prices_at is None
+    row = rows_of(Provider("acme", "https://x.example"))("acme-1", "", families.GEMINI_4, 9.0, 9.0)
+    table = {"acme-1": (500_000, {
+        "": (2.0, 10.0), "batch": (1.0, 5.0), "@2026-12-01": (4.0, 20.0, 0.2, None, None, 1_000, (8.0, 40.0)),
+        "batch@2027-01-01": (2.0, 10.0),
+    })}
+    days = (dt.date(2026, 11, 30), dt.date(2026, 12, 1), dt.date(2027, 1, 1))
+    before, after, later = (registry.as_of(row, day, table) for day in days)
+    assert (before.price.input, after.price.input) == (2.0, 4.0) and after.price.tier == Price(8.0, 40.0)
+    assert [model.service_prices["batch"].input for model in (before, after, later)] == [1.0, 1.0, 2.0]
+    assert before.context_window == 500_000 and before.prices_at is not None
+    assert registry.as_of(Model("unheard", "unheard", row.provider), days[0], table).prices_at is None
 
 
 def test_retirement_notice():
@@ -279,6 +304,8 @@ def test_retirement_notice():
     assert "on 2027-01-14 (in 60 days)" in registry.retirement_notice(model, dt.date(2026, 11, 15))
     assert "was shut down by openai on 2027-01-14" in registry.retirement_notice(model, dt.date(2027, 1, 14))
     assert registry.retirement_notice(registry.get_model("gpt-6-sol"), dt.date(2030, 1, 1)) is None
+    first, last = (registry.as_of(model, dt.date(2027, 1, day)) for day in (13, 14))
+    assert last.has("retired") and not first.has("retired")
     gone = Model("gone", "gone", model.provider, flags=frozenset({"retired"}))
     assert registry.retirement_notice(gone, dt.date(2026, 1, 1)) == "gone was shut down by openai"
 

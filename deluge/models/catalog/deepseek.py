@@ -32,7 +32,7 @@ MODELS = (
     row("deepseek-chat", "", _CHAT, 0.28, 0.42, 0.028),
     row("deepseek-r1", "deepseek-reasoner", _R1, 0.28, 0.42, 0.028),
     row("deepseek-speciale", "deepseek-reasoner", _R1, 0.28, 0.42, 0.028,
-        flags="-supports_tools -supports_json retired",
+        flags="-supports_tools -supports_json",
         base_url="https://api.deepseek.com/v3.2_speciale_expires_on_20251215/v1", retires="2025-12-15"),
     row("deepseek-v4-pro-anthropic-compat", "deepseek-v4-pro", _MESSAGES, 0.66, 1.98, 0.022, dialect="anthropic",
         base_url=_ANTHROPIC),
