@@ -1,0 +1,29 @@
+"""The catalog of models: look one up, search it, add to it. Each name is loaded when it is asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from deluge import _plugins
+
+if TYPE_CHECKING:
+    from deluge.models.find import find_models as find_models
+    from deluge.models.model import Limits as Limits
+    from deluge.models.model import Model as Model
+    from deluge.models.model import Price as Price
+    from deluge.models.model import Provider as Provider
+    from deluge.models.register import register_model as register_model
+    from deluge.models.register import register_provider as register_provider
+    from deluge.models.registry import get_model as get_model
+
+_HOMES = {
+    "find_models": "find", "Limits": "model", "Model": "model", "Price": "model", "Provider": "model",
+    "register_model": "register", "register_provider": "register", "get_model": "registry",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(_plugins.room(f"models.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
