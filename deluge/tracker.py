@@ -17,7 +17,7 @@ from deluge.status import (
 )
 from deluge.usage import Usage
 
-_DEFAULT_MAX_NEW_TOKENS: int = SamplingParams.model_fields["max_new_tokens"].default
+DEFAULT_MAX_NEW_TOKENS: int = SamplingParams.model_fields["max_new_tokens"].default
 _FOLD_AT = 1_000
 
 
@@ -255,5 +255,5 @@ class StatusTracker(Totals):
     def _shortened(self, response: APIResponse) -> None:
         self._cut += 1
         params = response.sampling_params
-        if params is not None and params.max_new_tokens == _DEFAULT_MAX_NEW_TOKENS:
+        if params is not None and params.max_new_tokens == DEFAULT_MAX_NEW_TOKENS:
             self._cut_at_default += 1

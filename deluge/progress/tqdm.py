@@ -13,6 +13,7 @@ from deluge.status import StatusSnapshot
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+_OWN_WIDTH, _UNKNOWN_WIDTH = 64, 160  # of bar, counts, times and speed; where the terminal does not say
 _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
 
 
@@ -34,6 +35,8 @@ class TqdmDisplay:
             total=now.total, desc=_words.name(now), file=stream, unit=" prompts", ncols=self._width, initial=0,
             dynamic_ncols=self._width is None, mininterval=0, leave=True,
         )
+        if not self._bar.disable:
+            self._bar.start_t -= now.seconds  # the run began before its bar
         self.show(now)
 
     def show(self, now: StatusSnapshot) -> None:
@@ -44,6 +47,7 @@ class TqdmDisplay:
         bar.n = now.done
         bar.total = now.total
         parts = [part for part in _words.traffic(now) if "prompts/" not in part[0]] + _words.spending(now)
+        parts = _words.fit(parts, (bar.ncols or _UNKNOWN_WIDTH) - len(bar.desc) - _OWN_WIDTH)
         bar.set_postfix_str(", ".join(_coloured(part) for part in parts), refresh=False)
         self._safely(bar.refresh)
 
