@@ -10,8 +10,10 @@ Everything here is a lookup in, or one insertion into, a plain dict: both are at
 from __future__ import annotations
 
 import pkgutil
+import sys
+from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any
 
@@ -64,16 +66,22 @@ def names(kind: str) -> tuple[str, ...]:
     found = {info.name for info in pkgutil.iter_modules(package.__path__)} if package else set()
     found = {name for name in found if not name.startswith("_")}
     found |= {name for other, name in _registered if other == kind}
-    found |= {_module_name(point.name) for point in entry_points(group=f"deluge.{kind}")}
+    found |= {_module_name(point.name) for point in _installed(kind, tuple(sys.path))}
     return tuple(sorted(found))
 
 
 def _external(kind: str, name: str, word: str) -> Any:
-    for point in entry_points(group=f"deluge.{kind}"):
+    for point in _installed(kind, tuple(sys.path)):
         if _module_name(point.name) == word:
             return _registered.setdefault((kind, word), point.load())
     known = ", ".join(names(kind)) or "none"
     raise ConfigError(f"deluge.{kind} has no {name!r}; there are: {known}")
+
+
+@lru_cache(maxsize=64)
+def _installed(kind: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """The entry points of installed packages; reading them costs milliseconds, so once per ``sys.path``."""
+    return tuple(entry_points(group=f"deluge.{kind}"))
 
 
 def _module(path: str) -> ModuleType | None:

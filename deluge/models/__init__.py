@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING, Any
 from deluge import _plugins
 
 if TYPE_CHECKING:
-    from deluge.models.find import find_models as find_models
-    from deluge.models.model import Limits as Limits
-    from deluge.models.model import Model as Model
-    from deluge.models.model import Price as Price
-    from deluge.models.model import Provider as Provider
-    from deluge.models.register import register_model as register_model
-    from deluge.models.register import register_provider as register_provider
-    from deluge.models.registry import get_model as get_model
+    from deluge.models.find import find_models
+    from deluge.models.model import Limits, Model, Price, Provider
+    from deluge.models.register import register_model, register_provider
+    from deluge.models.registry import get_model
 
 _HOMES = {
     "find_models": "find", "Limits": "model", "Model": "model", "Price": "model", "Provider": "model",
     "register_model": "register", "register_provider": "register", "get_model": "registry",
 }
-__all__ = sorted(_HOMES)
+__all__ = [
+    "Limits", "Model", "Price", "Provider", "find_models", "get_model", "register_model", "register_provider",
+]
 
 
 def __getattr__(name: str) -> Any:

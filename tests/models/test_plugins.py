@@ -99,3 +99,12 @@ def test_a_file_without_its_constant_or_with_a_broken_import_says_so(new_file):
 
 def test_room():
     assert _plugins.room("models.registry") is registry
+
+
+def test_the_names_of_the_room_are_loaded_when_asked_for():
+    import deluge.models as models
+
+    assert all(getattr(models, name) for name in models.__all__)
+    assert models.get_model is registry.get_model
+    with pytest.raises(AttributeError):
+        models.nothing
