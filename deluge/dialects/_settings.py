@@ -1,4 +1,4 @@
-"""What becomes of a parameter on a model: pure functions of the template, read from the model's flags, for all dialects.
+"""What becomes of a parameter on a model, for all dialects: pure functions of the template that read the model's flags.
 
 Each gives the value to send (None: nothing) and a ``Note`` where the user asked for something else.
 """
@@ -29,9 +29,8 @@ def nearest_effort(wanted: str, accepted: tuple[str, ...]) -> str:
 
 def effort(template: RequestTemplate) -> Setting:
     """The reasoning effort that the model accepts for the one that was asked for."""
-    model, wanted, name = template.model, template.params.reasoning_effort, "reasoning_effort"
-    if wanted is None and template.params.thinking_budget is not None:
-        wanted, name = effort_of_budget(template.params.thinking_budget), "thinking_budget"
+    model, wanted = template.model, wanted_effort(template)
+    name = "reasoning_effort" if template.params.reasoning_effort is not None else "thinking_budget"
     if wanted is None:
         return None, None
     if not model.has("reasoning") or not model.efforts:
@@ -44,6 +43,14 @@ def effort(template: RequestTemplate) -> Setting:
     if level != wanted:
         return level, Note(name, f"{wanted!r} is not among {', '.join(model.efforts)}: {level!r} is sent")
     return level, None
+
+
+def wanted_effort(template: RequestTemplate) -> str | None:
+    """The effort that was asked for, or that stands for the thinking budget that was."""
+    budget = template.params.thinking_budget
+    if template.params.reasoning_effort is not None or budget is None:
+        return template.params.reasoning_effort
+    return effort_of_budget(budget)
 
 
 def effort_of_budget(budget: int) -> str:

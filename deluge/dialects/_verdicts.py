@@ -7,12 +7,15 @@ Sources: the providers' pages on errors, and the retry rules of their own SDKs (
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deluge._retry_after import parse_retry_after, should_retry
 from deluge.errors import ErrorKind
 from deluge.wire import FailureKind, Verdict
+
+# The kind of failure, and whether it names the key or the model, so that other prompts would meet it too.
+Rule = tuple[ErrorKind, bool]
 
 RETRIED: frozenset[str] = frozenset({"rate_limit", "overloaded", "timeout", "connection", "server", "parse"})
 
@@ -29,7 +32,7 @@ class Problem:
     retry_after: float | None = None
 
 
-_BY_CODE: dict[str, tuple[str, ...]] = {
+_BY_CODE: dict[ErrorKind, tuple[str, ...]] = {
     "quota_exhausted": (
         "insufficient_quota", "credit_balance_exhausted", "organization_spend_limit_exceeded",
         "project_spend_limit_exceeded", "organization_usage_limit_exceeded", "billing_hard_limit_reached",
@@ -37,29 +40,31 @@ _BY_CODE: dict[str, tuple[str, ...]] = {
         "insufficient_balance", "exceeded_current_quota_error", "insufficient_credits", "daily_quota_exhausted",
     ),
     "context_length": (
-        "context_length_exceeded", "context_window_exceeded", "model_context_window_exceeded", "string_above_max_length",
+        "context_length_exceeded", "context_window_exceeded", "model_context_window_exceeded",
         "exceed_context_size_error",
     ),
     "content_filter": (
         "content_filter", "content_policy_violation", "responsibleaipolicyviolation", "moderation_blocked",
-        "input_flagged", "content_policy", "content_filter_error",
+        "input_flagged", "content_policy", "content_filter_error", "data_inspection_failed",
     ),
     "rate_limit": (
         "rate_limit_exceeded", "rate_limit_error", "rate_limit_reached_error", "slow_down", "too_many_requests",
         "resource_exhausted", "throttlingexception", "rate_limited",
     ),
     "overloaded": (
-        "server_is_overloaded", "overloaded_error", "engine_overloaded_error", "engine_overloaded", "capacity_exceeded",
-        "model_overloaded", "overloaded", "unavailable", "service_unavailable", "serviceunavailableexception",
+        "server_is_overloaded", "overloaded_error", "engine_overloaded_error", "engine_overloaded",
+        "capacity_exceeded", "model_overloaded", "overloaded", "unavailable", "service_unavailable",
+        "serviceunavailableexception",
     ),
     "server": ("server_error", "internal_error", "internal_server_error", "internalservererror", "api_error"),
     "timeout": ("request_timeout",),
 }
 # These name the key or the model: they hold for every other prompt too.
-_BLOCKING: dict[str, tuple[str, ...]] = {
+_BLOCKING: dict[ErrorKind, tuple[str, ...]] = {
     "auth": (
-        "invalid_api_key", "api_key_invalid", "wrong_api_key", "account_deactivated", "missing_api_key", "expired_api_key",
-        "incorrect_api_key", "unrecognizedclientexception", "invalid_authentication_error", "api_key_expired",
+        "invalid_api_key", "api_key_invalid", "wrong_api_key", "account_deactivated", "missing_api_key",
+        "expired_api_key", "incorrect_api_key", "api_key_expired", "unrecognizedclientexception",
+        "invalid_authentication_error", "authentication_error",
     ),
     "permission": ("model_permission_blocked_org", "model_permission_blocked_project", "model_access_denied"),
     "not_found": (
@@ -67,29 +72,37 @@ _BLOCKING: dict[str, tuple[str, ...]] = {
         "model_not_exist", "model_deprecated",
     ),
 }
-_KIND_OF_CODE = {code: kind for kind, codes in (*_BY_CODE.items(), *_BLOCKING.items()) for code in codes}
-_BLOCKING_CODES = frozenset(code for codes in _BLOCKING.values() for code in codes)
+_RULES: dict[str, Rule] = {
+    code: (kind, table is _BLOCKING)
+    for table in (_BY_CODE, _BLOCKING) for kind, codes in table.items() for code in codes
+}
+# Words that some hosts put on everything: they count only where the status says nothing itself.
+_GENERAL = frozenset({"api_error", "server_error", "internal_error", "rate_limit_error"})
 
-_BY_STATUS: dict[int, str] = {
+_BY_STATUS: dict[int, ErrorKind] = {
     401: "auth", 402: "quota_exhausted", 403: "permission", 404: "not_found", 408: "timeout", 409: "server",
     410: "not_found", 424: "server", 425: "server", 429: "rate_limit", 451: "permission", 498: "overloaded",
     499: "server", 503: "overloaded", 529: "overloaded",
 }
 
-# Phrases that the providers document or have sent for years, for servers that give no code.
-_PHRASES: tuple[tuple[frozenset[int], str, re.Pattern[str]], ...] = (
+# Phrases that the providers document or have sent for years, for servers that give no code, or the wrong one.
+_TOO_LARGE = re.compile(r"^\s*request too large for|must be reduced in order to run", re.I)
+_PHRASES: tuple[tuple[frozenset[int], ErrorKind, re.Pattern[str]], ...] = (
     (frozenset({400, 413, 422, 500}), "context_length", re.compile(
         r"context[ _-]?length|context[ -]window|context size|context limit|maximum context|prompt is too long"
-        r"|input is too long|maximum prompt length|reduce the length of|input token count|maximum number of tokens allowed"
-        r"|too large for model with|longer than the model's|exceeds? (the )?max(imum)?[ _]model[ _]len", re.I)),
+        r"|input is too long|maximum prompt length|reduce the length of|input token count|exceeded model token limit"
+        r"|maximum number of tokens allowed|too large for model with|longer than the model's|range of input length"
+        r"|exceeds? (the )?max(imum)?[ _]model[ _]len|tokens \+ `?max_new_tokens|\btoo many tokens", re.I)),
     (frozenset({400, 403, 429}), "quota_exhausted", re.compile(
         r"credit balance is too low|reached your specified api usage limits|insufficient (account )?balance"
         r"|insufficient (funds|credits)|(used|exhausted) all (available|of your|your) credits|spending limit", re.I)),
     (frozenset({400, 403}), "content_filter", re.compile(
-        r"flagged (by|as)|content management policy|content[ _]polic|content[ _]filter|usage polic|data_inspection_failed",
+        r"flagged (by|as)|content management policy|content[ _]polic|content[ _]filter|usage polic|safety system",
         re.I)),
 )
-_NAMES_KEY = re.compile(r"api[ _-]?key|auth credentials|authentication fails", re.I)
+_NAMES_KEY = re.compile(r"api[ _-]?key|credentials|authentication fails", re.I)
+_BAD_KEY = re.compile(
+    r"(incorrect|invalid|missing|expired|wrong|no) api[ _-]?key|api[ _-]?key.{0,20}(not valid|invalid|expired)", re.I)
 _NAMES_MODEL = re.compile(
     r"\bmodel\b.{0,160}?(not found|does not exist|doesn't exist|not exist|decommissioned|no longer available)"
     r"|not found the model|no such model|unknown model|no endpoints found for", re.I | re.S)
@@ -112,8 +125,7 @@ def failure_verdict(failure: FailureKind, message: str) -> Verdict:
 
 
 def verdict(
-    status: int, problem: Problem, headers: Mapping[str, str], now: float,
-    codes: Mapping[str, ErrorKind] | None = None,
+    status: int, problem: Problem, headers: Mapping[str, str], now: float, codes: Mapping[str, Rule] | None = None
 ) -> Verdict:
     """What an error of the provider means. ``codes`` are a dialect's own, looked up before the shared ones."""
     kind, blocklist = _judge(status, problem, codes or {})
@@ -122,9 +134,9 @@ def verdict(
         retry_after = problem.retry_after
     retry = kind in RETRIED or (status == 402 and retry_after is not None)
     advice = should_retry(headers)
-    if advice is not None and (not advice or not (blocklist or kind == "quota_exhausted")):
+    if advice is False or (advice and not blocklist and kind != "quota_exhausted"):
         retry = advice
-    return Verdict(kind, retry, retry_after if retry else None, kind != "cancelled", blocklist, problem.message)
+    return Verdict(kind, retry, retry_after if retry else None, True, blocklist, problem.message)
 
 
 def parse_verdict(message: str) -> Verdict:
@@ -132,33 +144,21 @@ def parse_verdict(message: str) -> Verdict:
     return Verdict("parse", retry=True, switch_model=True, message=message)
 
 
-def _judge(status: int, problem: Problem, codes: Mapping[str, ErrorKind]) -> tuple[ErrorKind, bool]:
+def _judge(status: int, problem: Problem, codes: Mapping[str, Rule]) -> Rule:
+    if status in (413, 429) and _TOO_LARGE.search(problem.message):
+        return "too_large", False  # more than a whole minute's tokens: waiting cannot help
     for code in problem.codes:
-        kind = codes.get(code) or _KIND_OF_CODE.get(code)
-        if kind is not None and not _too_general(code, status):
-            return kind, code in _BLOCKING_CODES  # type: ignore[return-value]
+        rule = codes.get(code) or _RULES.get(code)
+        if rule is not None and (status == 500 or code not in _GENERAL):
+            return rule
     for statuses, kind, pattern in _PHRASES:
         if status in statuses and pattern.search(problem.message):
-            return kind, False  # type: ignore[return-value]
+            return kind, False
     return _judge_status(status, problem.message)
 
 
-def _judge_status(status: int, message: str) -> tuple[ErrorKind, bool]:
-    if status in (400, 401, 403) and _NAMES_KEY.search(message):
+def _judge_status(status: int, message: str) -> Rule:
+    if (status == 401 and _NAMES_KEY.search(message)) or (status == 400 and _BAD_KEY.search(message)):
         return "auth", True
-    kind = _BY_STATUS.get(status) or ("server" if status >= 500 else "bad_request")
-    return kind, status == 404 and _NAMES_MODEL.search(message) is not None  # type: ignore[return-value]
-
-
-def _too_general(code: str, status: int) -> bool:
-    """Words that some hosts put on everything: they count only where no status says more."""
-    return code in _KIND_WORDS and 400 <= status < 600 and status not in (400, 500)
-
-
-_KIND_WORDS = frozenset({"api_error", "server_error", "internal_error", "rate_limit_error"})
-
-
-def first_words(values: Sequence[object]) -> tuple[str, ...]:
-    """Those of the values that are words or numbers, in lower case, without doubles."""
-    words = (str(value).lower() for value in values if isinstance(value, (str, int)) and value != "")
-    return tuple(dict.fromkeys(words))
+    kind: ErrorKind = _BY_STATUS.get(status) or ("server" if status >= 500 else "bad_request")
+    return kind, status == 404 and _NAMES_MODEL.search(message) is not None

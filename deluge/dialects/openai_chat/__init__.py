@@ -1,4 +1,7 @@
-"""Chat completions: OpenAI's own (https://platform.openai.com/docs/api-reference/chat) and those of all who speak it."""
+"""Chat completions: OpenAI's own and those of everybody who speaks them.
+
+https://platform.openai.com/docs/api-reference/chat
+"""
 
 from deluge.dialects.openai_chat.dialect import OpenAIChat
 

@@ -2,23 +2,254 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from deluge.dialects import _settings
-from deluge.request import RequestContext
+from deluge.errors import ConfigError, InputError
+from deluge.request import RequestContext, RequestTemplate
+from deluge.tools import MCPServer, Tool
+from deluge.tools.schema import strict_schema
 from deluge.wire import Note
 
-# What the user's own fields may not replace: they would no longer belong to this prompt or this model.
+# What the user's own fields may not replace: they would no longer belong to this prompt, this model or this call.
 _OURS = ("model", "messages", "stream")
+_CHOICES = ("auto", "none", "required")
+
+_TOOLS_OR_REASONING = "chat completions take tools without reasoning only: use_responses_api=True has both"
+
+Fragment = dict[str, Any]
 
 
-def fragments(ctx: RequestContext) -> tuple[dict[str, Any], tuple[Note, ...]]:
-    """The body without messages, and what the user asked for that is not in it."""
-    notes: list[Note] = []
-    template = ctx.template
-    model, params = template.model, template.params
-    effort, note = _settings.effort(template)
-    sampling, more = _settings.sampling(template, _settings.reasons(template, effort))
-    limit = "max_tokens" if model.has("uses_max_tokens") else "max_completion_tokens"
-    body: dict[str, Any] = {"model": model.name, **sampling, limit: params.max_new_tokens}
+def fragments(ctx: RequestContext) -> tuple[Fragment, tuple[Note, ...]]:
+    """The body without messages, and what the user asked for that is not in it.
+
+    ``ConfigError`` or ``InputError`` when chat completions cannot say it at all.
+    """
+    template, notes = ctx.template, _Notes()
+    effort = _effort(template, notes)
+    reasoning = _settings.reasons(template, effort)
+    body = {
+        "model": template.model.name,
+        **_sampling(template, reasoning, notes),
+        **_limit(template),
+        **_reasoning(template, effort, notes),
+        **_logprobs(template, reasoning, notes),
+        **_stop_and_seed(template, notes),
+        **_verbosity(template, notes),
+        **_format(template, notes),
+        **_tools(template, notes),
+        **_tool_choice(template, reasoning, notes),
+        **_tier(template, notes),
+        **_caching(template, notes),
+        **_stream(ctx),
+        **_own_fields(template, notes),
+    }
     return body, tuple(notes)
+
+
+class _Notes(list[Note]):
+    """Notes as they are found."""
+
+    def add(self, parameter: str, reason: str) -> None:
+        self.append(Note(parameter, reason))
+
+    def keep(self, setting: _settings.Setting) -> Any:
+        """The value of a setting; its note is kept."""
+        value, note = setting
+        if note is not None:
+            self.append(note)
+        return value
+
+
+def _effort(template: RequestTemplate, notes: _Notes) -> str | None:
+    model = template.model
+    level: str | None
+    if model.has("thinking_switch") or model.has("reasoning_object"):
+        level = _settings.effort(template)[0]  # these say it in their own words: see _reasoning
+    else:
+        level = notes.keep(_settings.effort(template))
+    if not template.options.tools:
+        return level
+    if model.has("requires_responses_for_tools"):
+        raise ConfigError(f"{model.id} calls tools through the Responses API only: set use_responses_api=True")
+    if model.has("no_tools_with_reasoning") and level != "none" and "none" in model.efforts:
+        if template.params.is_set("reasoning_effort") and template.params.reasoning_effort not in (None, "none"):
+            notes.add("reasoning_effort", _TOOLS_OR_REASONING)
+        return "none"
+    return level
+
+
+def _sampling(template: RequestTemplate, reasoning: bool, notes: _Notes) -> Fragment:
+    values, more = _settings.sampling(template, reasoning)
+    notes.extend(more)
+    return {**values}
+
+
+def _limit(template: RequestTemplate) -> Fragment:
+    name = "max_tokens" if template.model.has("uses_max_tokens") else "max_completion_tokens"
+    return {name: template.params.max_new_tokens}
+
+
+def _reasoning(template: RequestTemplate, effort: str | None, notes: _Notes) -> Fragment:
+    model = template.model
+    if model.has("reasoning_object"):
+        return _reasoning_object(template, effort, notes)
+    if model.has("thinking_switch"):
+        return _thinking_switch(template, effort, notes)
+    return {} if effort is None else {"reasoning_effort": effort}
+
+
+def _reasoning_object(template: RequestTemplate, effort: str | None, notes: _Notes) -> Fragment:
+    """OpenRouter: https://openrouter.ai/docs/use-cases/reasoning-tokens"""
+    wanted, budget = template.params.reasoning_effort, template.params.thinking_budget
+    if wanted is None and budget is None:
+        return {}
+    if not template.model.has("reasoning"):
+        notes.keep(_settings.effort(template))
+        return {}
+    if wanted is None:
+        return {"reasoning": {"max_tokens": budget} if budget else {"enabled": False}}
+    if effort is not None:
+        notes.keep(_settings.effort(template))
+    return {"reasoning": {"effort": effort or wanted}}
+
+
+def _thinking_switch(template: RequestTemplate, effort: str | None, notes: _Notes) -> Fragment:
+    """DeepSeek, Z.ai: thinking is on or off; some take an effort beside it."""
+    model, params = template.model, template.params
+    wanted = _settings.wanted_effort(template)
+    if wanted is None:
+        return {}
+    if not model.has("reasoning"):
+        notes.keep(_settings.effort(template))
+        return {}
+    if wanted == "none":
+        if not model.has("always_reasons"):
+            return {"thinking": {"type": "disabled"}}
+        notes.add("reasoning_effort", "the model always reasons")
+        return {}
+    on: Fragment = {"thinking": {"type": "enabled"}}
+    if not model.efforts:
+        if params.reasoning_effort is not None or params.thinking_budget:
+            notes.add("reasoning_effort", "the model can only turn thinking on and off: it is on")
+        return on
+    notes.keep(_settings.effort(template))
+    return {**on, "reasoning_effort": effort}
+
+
+def _logprobs(template: RequestTemplate, reasoning: bool, notes: _Notes) -> Fragment:
+    params, model = template.params, template.model
+    if not params.logprobs:
+        if params.top_logprobs is not None:
+            notes.add("top_logprobs", "it needs logprobs=True")
+        return {}
+    if not model.has("supports_logprobs"):
+        notes.add("logprobs", "the model does not give them")
+        return {}
+    if reasoning and model.has("sampling_fixed_when_reasoning"):
+        notes.add("logprobs", "the model does not give them while it reasons")
+        return {}
+    top = {} if params.top_logprobs is None else {"top_logprobs": params.top_logprobs}
+    return {"logprobs": True, **top}
+
+
+def _stop_and_seed(template: RequestTemplate, notes: _Notes) -> Fragment:
+    params, model = template.params, template.model
+    body: Fragment = {}
+    if params.stop:
+        if model.has("no_stop"):
+            notes.add("stop", "the model takes no stop sequences")
+        else:
+            body["stop"] = list(params.stop)
+    if params.seed is not None:
+        if model.has("no_seed"):
+            notes.add("seed", "the model takes no seed")
+        else:
+            body["random_seed" if model.has("random_seed") else "seed"] = params.seed
+    return body
+
+
+def _verbosity(template: RequestTemplate, notes: _Notes) -> Fragment:
+    level = notes.keep(_settings.verbosity(template))
+    return {} if level is None else {"verbosity": level}
+
+
+def _format(template: RequestTemplate, notes: _Notes) -> Fragment:
+    schema, model = template.options.output_schema, template.model
+    if schema is not None:
+        if model.has("supports_json_schema"):
+            strict = strict_schema(schema)
+            shape: Fragment = {"name": "response", "schema": dict(schema), "strict": False}
+            if strict is not None:
+                shape.update(schema=strict, strict=True)
+            return {"response_format": {"type": "json_schema", "json_schema": shape}}
+        notes.add("output_schema", "the model takes no schema")
+    if template.params.json_mode:
+        if model.has("supports_json"):
+            return {"response_format": {"type": "json_object"}}
+        notes.add("json_mode", "the model has no JSON mode")
+    return {}
+
+
+def _tools(template: RequestTemplate, notes: _Notes) -> Fragment:
+    if not template.options.tools:
+        return {}
+    if not template.model.has("supports_tools"):
+        notes.add("tools", "the model does not call functions")
+        return {}
+    return {"tools": [_tool(template, tool) for tool in template.options.tools]}
+
+
+def _tool(template: RequestTemplate, tool: Tool | MCPServer | Mapping[str, Any]) -> Fragment:
+    if isinstance(tool, MCPServer):
+        raise InputError(
+            f"MCP server {tool.name!r}: chat completions call no MCP servers. Set use_responses_api=True where the "
+            "provider calls them itself, or use run_agent_loop, which calls them from here"
+        )
+    if not isinstance(tool, Tool):
+        return dict(tool)
+    wanted = template.params.strict_tools if tool.strict is None else tool.strict
+    strict = strict_schema(tool.parameters) if wanted and template.model.has("supports_strict_tools") else None
+    function: Fragment = {"name": tool.name, "description": tool.description}
+    function["parameters"] = dict(tool.parameters) if strict is None else strict
+    if strict is not None:
+        function["strict"] = True
+    return {"type": "function", "function": function}
+
+
+def _tool_choice(template: RequestTemplate, reasoning: bool, notes: _Notes) -> Fragment:
+    choice, model = template.options.tool_choice, template.model
+    if choice is None or not template.options.tools or not model.has("supports_tools"):
+        return {}
+    forced = choice not in ("auto", "none")
+    if forced and (model.has("no_forced_tools") or (reasoning and model.has("no_forced_tools_when_thinking"))):
+        notes.add("tool_choice", "the model cannot be forced to call a tool")
+        return {"tool_choice": "auto"}
+    if choice in _CHOICES:
+        return {"tool_choice": choice}
+    return {"tool_choice": {"type": "function", "function": {"name": choice}}}
+
+
+def _tier(template: RequestTemplate, notes: _Notes) -> Fragment:
+    tier = notes.keep(_settings.service_tier(template))
+    return {} if tier is None else {"service_tier": tier}
+
+
+def _caching(template: RequestTemplate, notes: _Notes) -> Fragment:
+    if template.options.cache is not None:
+        by_itself = template.model.has("automatic_caching")
+        notes.add("cache", "the model caches repeated beginnings by itself" if by_itself else "not offered here")
+    return {}
+
+
+def _stream(ctx: RequestContext) -> Fragment:
+    return {"stream": True, "stream_options": {"include_usage": True}} if ctx.stream else {}
+
+
+def _own_fields(template: RequestTemplate, notes: _Notes) -> Fragment:
+    own = {**(template.params.extra or {}), **template.options.extra_body}
+    for name in _OURS:
+        if own.pop(name, None) is not None:
+            notes.add(name, "it belongs to the call and cannot be set in extra fields")
+    return own

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from deluge import _json
 from deluge.dialects._headers import address, headers, signer
+from deluge.dialects._parts import json_bytes
 from deluge.dialects.openai_chat.body import fragments
 from deluge.dialects.openai_chat.messages import wire_messages
 from deluge.dialects.openai_chat.reply import parsed
+from deluge.dialects.openai_chat.stream import streamed
 from deluge.prompt import Text
 from deluge.request import OneCall, RequestContext
 from deluge.response import APIResponse
-from deluge.wire import Framing, HttpCall, HttpReply, Note
+from deluge.wire import Framing, HttpCall, HttpReply, Note, ServerEvent, StreamDelta
 
 
 class OpenAIChat(OneCall):
@@ -37,6 +39,12 @@ class OpenAIChat(OneCall):
         """The answer, or the error with its verdict."""
         return parsed(ctx, reply)
 
+    def events(
+        self, ctx: RequestContext, events: Iterable[ServerEvent]
+    ) -> Generator[StreamDelta, None, APIResponse]:
+        """The pieces of a streamed answer, then the response."""
+        return streamed(ctx, events)
+
 
 @dataclass(frozen=True, slots=True)
 class _Fixed:
@@ -54,7 +62,8 @@ def _fixed(ctx: RequestContext) -> _Fixed:
     body, notes = fragments(ctx)
     sign, sign_args = signer(ctx.template, "bedrock")
     return _Fixed(
-        head=_json.dumps(body)[:-1] + b',"messages":', url=address(ctx.template, "/chat/completions"),
+        head=json_bytes(body, "the body of the request")[:-1] + b',"messages":',
+        url=address(ctx.template, "/chat/completions"),
         headers=headers(ctx.template, "openai"), notes=notes, sign=sign, sign_args=sign_args,
     )
 
@@ -66,5 +75,5 @@ def _messages(ctx: RequestContext) -> bytes:
         if message.role == "user" and len(message.parts) == 1 and message.name is None:
             (part,) = message.parts
             if type(part) is Text:
-                return b'[{"role":"user","content":' + _json.dumps(part.text) + b"}]"
-    return _json.dumps(wire_messages(ctx))
+                return b'[{"role":"user","content":' + json_bytes(part.text, "the prompt") + b"}]"
+    return json_bytes(wire_messages(ctx), "the prompt")

@@ -1,0 +1,67 @@
+"""Token counts of chat completions, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from deluge.models.model import Model
+from deluge.usage import NO_USAGE, Usage
+
+_MOST = 1 << 53
+
+
+def usage_of(counts: Any, model: Model) -> Usage:
+    """The counts with one meaning: input without the cached, output with reasoning; NO_USAGE for none."""
+    if type(counts) is not dict or not counts:
+        return NO_USAGE
+    get = counts.get
+    prompt, output = count(get("prompt_tokens")), count(get("completion_tokens"))
+    read = written = reasoning = 0
+    details = get("prompt_tokens_details")
+    if type(details) is dict:
+        read, written = count(details.get("cached_tokens")), count(details.get("cache_write_tokens"))
+    read = read or count(get("prompt_cache_hit_tokens")) or count(get("cached_tokens"))
+    details = get("completion_tokens_details")
+    if type(details) is dict:
+        reasoning = count(details.get("reasoning_tokens"))
+    reasoning = reasoning or count(get("reasoning_tokens"))
+    total = count(get("total_tokens"))
+    if total != prompt + output:
+        unlisted = _not_in_output(total, prompt, output, reasoning, model)
+        output, reasoning = output + unlisted, reasoning or unlisted
+    return Usage(max(0, prompt - read - written), output, read, written, 0, min(reasoning, output))
+
+
+def cost_of(counts: Any, usage: Usage, tier: str | None, model: Model) -> float | None:
+    """What the provider says that it cost, else what the prices say; None where nobody knows."""
+    if type(counts) is not dict or not counts:
+        return None
+    told = counts.get("cost")
+    if told is None:
+        return model.cost(usage, tier)
+    if isinstance(told, Mapping):
+        told = told.get("total_cost")
+    if isinstance(told, (int, float)) and not isinstance(told, bool) and 0 <= told < 1e9:
+        details = counts.get("cost_details")
+        if counts.get("is_byok") is True and isinstance(details, Mapping):  # OpenRouter with a key of your own
+            upstream = details.get("upstream_inference_cost")
+            told += upstream if isinstance(upstream, (int, float)) else 0
+        return float(told)
+    return model.cost(usage, tier)
+
+
+def count(value: Any) -> int:
+    """A count of tokens; 0 for anything else."""
+    if type(value) is int:
+        return value if 0 < value < _MOST else 0
+    return int(value) if isinstance(value, float) and 0 < value < 1e15 else 0
+
+
+def _not_in_output(total: int, prompt: int, output: int, reasoning: int, model: Model) -> int:
+    """Reasoning tokens that ``completion_tokens`` leaves out (xAI, Gemini's compatible endpoint): the total knows."""
+    excludes = model.has("completion_excludes_reasoning")
+    if not total:
+        return reasoning if excludes else 0
+    missing = total - prompt - output
+    return missing if missing > 0 and (excludes or missing == reasoning) else 0
