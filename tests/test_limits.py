@@ -370,8 +370,8 @@ def test_a_lanes_ramp_starts_with_a_second_of_its_limit_and_grows_with_good_repl
 # --- pace ---------------------------------------------------------------------------------------------------------
 
 
-def starts_until(pace: Pace, now: float, end: float) -> list[float]:
-    starts = []
+def starts_until(pace: Pace, now: float, end: float, share_of_429s: float = 0.0) -> list[float]:
+    starts, rng = [], Random(1)
     while now < end:
         wait = pace.check(now)
         if wait:
@@ -379,22 +379,50 @@ def starts_until(pace: Pace, now: float, end: float) -> list[float]:
         else:
             pace.took(now)
             starts.append(now)
+            if rng.random() < share_of_429s:
+                pace.limited(now)
             now += 0.0002
     return starts
+
+
+def begin(pace: Pace, now: float) -> Pace:
+    for _ in range(5):
+        pace.limited(now)
+    assert pace.active
+    return pace
+
+
+def test_single_429s_among_many_starts_never_pace_a_lane():
+    pace, rng = Pace(6000), Random(1)
+    for number in range(20_000):
+        pace.took(number / 4500)
+        if rng.random() < 0.02:
+            pace.limited(number / 4500)
+    assert not pace.active
+    for second in range(100):
+        pace.limited(1000.0 + second)
+    assert not pace.active, "one a second, with nothing started, is a slow drip"
+
+
+def test_a_slow_drip_does_not_slow_an_active_pace_down():
+    pace = begin(Pace(6000), 0.0)
+    starts_until(pace, 0.0, 25.0, share_of_429s=0.01)
+    assert pace.rate == pytest.approx(100.0)
+    starts_until(pace, 25.0, 29.0, share_of_429s=0.3)
+    assert pace.rate < 80.0
 
 
 def test_pace_is_open_until_429s_come_and_then_keeps_every_second_under_its_share():
     pace = Pace(6000)
     assert pace.check(0.0) == 0.0 and not pace.active
-    pace.limited(0.0)
+    begin(pace, 0.0)
     starts = starts_until(pace, 0.0, 20.0)
     assert 0.98 * 2000 <= len(starts) <= 2025
     assert all(sum(at <= other < at + 0.999 for other in starts) <= 100 for at in starts[::17])
 
 
 def test_pace_probes_slowly_falls_back_to_its_share_and_ends():
-    pace = Pace(6000)
-    pace.limited(0.0)
+    pace = begin(Pace(6000), 0.0)
     pace.check(30.0)
     assert pace.rate == pytest.approx(110.0)
     pace.limited(31.0)
@@ -415,13 +443,15 @@ def test_pace_without_a_limit_measures_the_burst():
     pace = Pace(None)
     for n in range(200):
         pace.took(1.0 + n / 200)
-    pace.limited(2.0)
+    for n in range(39):
+        pace.limited(1.999)
+    assert not pace.active
+    pace.limited(1.999)
     assert pace.rate == pytest.approx(180.0)
 
 
 def test_pace_of_a_low_limit_still_moves():
-    pace = Pace(6)
-    pace.limited(0.0)
+    pace = begin(Pace(6), 0.0)
     assert len(starts_until(pace, 0.0, 29.0)) == 3
 
 

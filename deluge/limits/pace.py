@@ -92,6 +92,9 @@ class Ramp:
 class Pace:
     """Small bursts for a provider that slices the minute: open until 429s come inside our own limits.
 
+    A few 429s among many starts say nothing: it begins with ``evidence`` of them within two seconds that are also a
+    share ``begin_share`` of what was started then, and slows down on a share of ``slow_share``.
+
     Then no ``slice_in`` seconds start more than their share of the limit (of the burst that was measured, where there
     is no limit). A further 429 falls back to that share, or to ``cut`` of what was below it. ``relax`` is the growth:
     every ``regain_in`` seconds without a 429 up to the share, every ``probe_in`` seconds above it, twice as slowly
@@ -99,10 +102,12 @@ class Pace:
     """
 
     __slots__ = ("limit", "rate", "_slice_in", "_relax", "_regain_in", "_probe_in", "_cut", "_share", "_failed",
-                 "_starts", "_span", "_relax_at", "_deaf_until", "_second", "_seen", "_seen_before")
+                 "_starts", "_span", "_relax_at", "_deaf_until", "_second", "_seen", "_seen_before", "_missed",
+                 "_missed_before", "_evidence", "_begin_share", "_slow_share")
 
     def __init__(self, requests_per_minute: float | None, *, slice_in: float = 0.25, relax: float = 1.1,
-                 regain_in: float = 5.0, probe_in: float = 30.0, cut: float = 0.9) -> None:
+                 regain_in: float = 5.0, probe_in: float = 30.0, cut: float = 0.9, evidence: int = 5,
+                 begin_share: float = 0.2, slow_share: float = 0.05) -> None:
         self.limit = requests_per_minute
         self.rate = 0.0  # starts per second; 0.0 while everything may start
         self._slice_in, self._relax, self._cut = slice_in, relax, cut
@@ -112,7 +117,8 @@ class Pace:
         self._starts: deque[float] = deque(maxlen=1)
         self._span = slice_in
         self._relax_at = self._deaf_until = 0.0
-        self._second = self._seen = self._seen_before = 0
+        self._evidence, self._begin_share, self._slow_share = evidence, begin_share, slow_share
+        self._second = self._seen = self._seen_before = self._missed = self._missed_before = 0
 
     def __repr__(self) -> str:
         return f"<Pace {self.rate:.1f} starts/s>" if self.rate else "<Pace open>"
@@ -134,17 +140,21 @@ class Pace:
 
     def took(self, now: float) -> None:
         """A start was admitted."""
-        second = int(now)
-        if second != self._second:
-            self._seen_before = self._seen if second == self._second + 1 else 0
-            self._second, self._seen = second, 0
+        if int(now) > self._second:
+            self._tick(int(now))
         self._seen += 1
         self._starts.append(now)
 
     def limited(self, now: float) -> None:
-        """A 429 inside our own limits: begins to pace, or slows down, at most once a second."""
-        if self.rate and now < self._deaf_until:
+        """A 429 inside our own limits: enough of them begin the pace, or slow it down at most once a second."""
+        if int(now) > self._second:
+            self._tick(int(now))
+        self._missed += 1
+        missed, seen = self._missed + self._missed_before, self._seen + self._seen_before
+        few = missed < (self._slow_share * seen if self.rate else max(self._evidence, self._begin_share * seen))
+        if few or now < self._deaf_until:
             return
+        self._missed = self._missed_before = 0
         if not self.rate:
             self._share = self.limit / 60.0 if self.limit else max(self._seen, self._seen_before, 1) * self._cut
             self._set(self._share, now)
@@ -154,6 +164,12 @@ class Pace:
         else:
             self._set(self.rate * self._cut, now)
         self._deaf_until = now + max(1.0, self._span)
+
+    def _tick(self, second: int) -> None:
+        """Begins to count another second, and keeps the one before it."""
+        following = second == self._second + 1
+        self._seen_before, self._missed_before = (self._seen, self._missed) if following else (0, 0)
+        self._second, self._seen, self._missed = second, 0, 0
 
     def _grow(self, now: float) -> None:
         if self.rate < self._share:
