@@ -128,7 +128,7 @@ GEMINI_3_FLASH_LITE = GEMINI_3_FLASH.but(default_effort="minimal")
 GEMINI_3_5_FLASH_LITE = GEMINI_3_FLASH_LITE.but("sampling_fixed")
 GEMINI_3_6_FLASH = GEMINI_3_FLASH.but("sampling_fixed")
 GEMINI_3_7_FLASH = GEMINI_3_6_FLASH.but(efforts="low medium high")
-GEMINI_4 = GEMINI_3_7_FLASH.but(default_effort="medium", max_output=1_000_000)
+GEMINI_4 = GEMINI_3_7_FLASH.but(default_effort="medium")
 
 # -- open weights, as most hosts serve them --------------------------------------------------------------------------
 

@@ -127,6 +127,9 @@ def test_names_of_the_manual_are_known_with_their_last_day(name, external, retir
     ("gemini-3.8-flash", "low medium high"),
     ("gemini-3.5-flash", "minimal low medium high"),
     ("kimi-k3", "low high max"),
+    ("glm-5.3", "low high max"),
+    ("deepseek-v4-pro", "low high max"),
+    ("grok-4.3", "none low medium high"),
 ])
 def test_efforts(name, efforts):
     assert registry.get_model(name).efforts == tuple(efforts.split())

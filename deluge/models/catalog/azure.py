@@ -41,7 +41,7 @@ MODELS = (
     row("grok-4-fast-non-reasoning-azure", "grok-4-fast-non-reasoning", _OPEN),
     row("grok-4-fast-reasoning-azure", "grok-4-fast-reasoning", _REASONS, flags="always_reasons no_stop"),
     row("grok-4.3-azure", "grok-4.3", _REASONS, 1.25, 2.5, 0.2, flags="no_stop supports_responses",
-        efforts="none low medium high xhigh"),
+        efforts="none low medium high"),
     row("grok-4.6-azure", "grok-4.6", _REASONS, 2.0, 6.0, 0.5, flags="always_reasons no_stop supports_responses",
         efforts="low medium high xhigh"),
     row("kimi-k2-thinking-azure", "Kimi-K2-Thinking", _REASONS, flags="always_reasons"),

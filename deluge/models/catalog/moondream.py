@@ -1,4 +1,4 @@
-"""Moondream, small vision models, through its OpenAI-compatible endpoint: https://docs.moondream.ai"""
+"""Moondream, small vision models, through its OpenAI-compatible endpoint: https://docs.moondream.ai/openai"""
 
 from __future__ import annotations
 
@@ -10,5 +10,6 @@ PROVIDER = Provider(
 )
 row = rows_of(PROVIDER)
 MODELS = (
-    row("moondream-cloud", "", PLAIN, flags="supports_images", aliases="moondream"),
+    row("moondream-cloud", "moondream3-preview", PLAIN, flags="supports_images reasoning",
+        aliases="moondream", context=32_768),
 )

@@ -13,7 +13,7 @@ PROVIDER = Provider(
 row = rows_of(PROVIDER)
 _K2 = f.OPEN.but(context=262_144)
 _THINKS = _K2.but("reasoning thinks_by_default sampling_fixed reasoning_content_back")
-_K3 = _THINKS.but("always_reasons supports_images", efforts="low high max", context=1_048_576)
+_K3 = _THINKS.but("always_reasons supports_images", efforts="low high max", default_effort="max", context=1_048_576)
 MODELS = (
     row("kimi-k3.1-pro", "", _K3, 2.0, 10.0),
     row("kimi-k3", "", _K3, 3.0, 15.0),

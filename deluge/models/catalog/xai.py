@@ -18,8 +18,8 @@ _EFFORT = _REASONS.but("supports_images supports_responses", efforts="low medium
 MODELS = (
     row("grok-4.7", "", _EFFORT, 2.0, 6.0, 0.5, context=500_000),
     row("grok-4.6", "", _EFFORT, 2.0, 6.0, 0.5, context=500_000),
-    row("grok-4.5", "", _EFFORT, 2.0, 6.0, 0.3, context=500_000),
-    row("grok-4.3", "", _EFFORT, 1.25, 2.5, 0.2, flags="-always_reasons", efforts="none low medium high xhigh",
+    row("grok-4.5", "", _EFFORT, 2.0, 6.0, 0.3, efforts="low medium high", default_effort="high", context=500_000),
+    row("grok-4.3", "", _EFFORT, 1.25, 2.5, 0.2, flags="-always_reasons", efforts="none low medium high",
         context=1_000_000),
     row("grok-4.20-reasoning", "grok-4.20-0309-reasoning", _REASONS, 1.25, 2.5, 0.2,
         flags="supports_images supports_responses", context=1_000_000),

@@ -11,11 +11,15 @@ PROVIDER = Provider(
 )
 row = rows_of(PROVIDER)
 _GLM = PLAIN.but(
-    "supports_json supports_tools no_forced_tools reasoning thinks_by_default thinking_switch thinking_disabled_ok",
+    "supports_json supports_tools reasoning thinks_by_default thinking_switch thinking_disabled_ok",
+)
+_GLM_5_3 = _GLM.but(
+    "always_reasons -thinking_switch -thinking_disabled_ok",
+    efforts="low high max", default_effort="max", context=1_000_000, max_output=131_072,
 )
 MODELS = (
-    row("glm-5.3", "", _GLM, 1.4, 4.4, context=1_000_000),
-    row("glm-5.3-flash", "", _GLM, 0.15, 0.5, flags="supports_images", context=1_000_000),
+    row("glm-5.3", "", _GLM_5_3, 1.4, 4.4),
+    row("glm-5.3-flash", "", _GLM_5_3, 0.15, 0.5, flags="supports_images"),
     row("glm-4.7", "", _GLM, 0.6, 2.2),
     row("glm-4.7-flash", "", _GLM, 0.6, 2.2),
     row("glm-4.6", "", _GLM, 0.6, 2.2),
