@@ -6,6 +6,7 @@ import select
 import socket
 import struct
 import sys
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ class Connection:
     socket would ignore those and gets Python's.
     """
 
-    __slots__ = ("sock", "raw", "used", "idle_at", "_kernel", "_limit", "_poll")
+    __slots__ = ("sock", "raw", "used", "idle_at", "_kernel", "_limit", "_poll", "_pending")
 
     def __init__(self, sock: Any) -> None:
         self.sock = sock
@@ -38,6 +39,7 @@ class Connection:
         self._kernel = sys.platform != "win32" and type(sock) is socket.socket and socket.socket.__module__ == "socket"
         self._limit = 0.0
         self._poll: Any = None
+        self._pending: Any = getattr(self.raw, "pending", None)
         if self._kernel:
             sock.settimeout(None)
         if hasattr(select, "poll"):
@@ -82,22 +84,24 @@ class Connection:
         rest, events = memoryview(data), select.poll()
         events.register(self.sock.fileno(), select.POLLIN | select.POLLOUT)
         while rest:
-            left = min(deadline - monotonic(), _FOREVER / 1e4)
-            ready = events.poll(int(left * 1000) + 1) if left > 0 else None
-            if not ready:
-                if ready is None:
-                    raise TimeoutError("the deadline has passed")
-                continue
-            if ready[0][1] & ~select.POLLOUT:
+            left = deadline - monotonic()
+            if left <= 0:
+                raise TimeoutError("the deadline has passed")
+            ready = events.poll(min(left, 1_000.0) * 1_000 + 1)
+            if ready and ready[0][1] & ~select.POLLOUT:
                 early: bytes = self.sock.recv(16_384)
                 if early.startswith(b"HTTP/1.1 1"):  # an interim reply: it wants the body all the same
                     self.sock.sendall(rest)
                 return early
-            rest = rest[self.sock.send(rest[:1 << 18], socket.MSG_DONTWAIT):]
+            if ready:
+                with suppress(BlockingIOError):
+                    rest = rest[self.sock.send(rest[:1 << 18], socket.MSG_DONTWAIT):]
         return b""
 
     def readable(self) -> bool:
         """Whether something arrived that nobody asked for: the end of the connection, or a stray byte."""
+        if self._pending is not None and self._pending():
+            return True  # decrypted already, so that the kernel no longer shows it
         if self._poll is not None:
             return bool(self._poll.poll(0))
         return bool(select.select([self.raw], [], [], 0)[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from contextlib import suppress
@@ -35,7 +36,7 @@ class _Owned:
 
     def _new_conn(self) -> socket.socket:
         host, port = self._dns_host, self.port  # type: ignore[attr-defined]
-        addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+        addresses = _resolve(host, port)
         failure: OSError = OSError("the name has no address")
         for i, (family, kind, protocol, _, address) in enumerate(addresses):
             try:
@@ -79,6 +80,14 @@ class _Owned:
         if self.watched is not None:
             self.watched.close()
             self.watched = None
+
+
+def _resolve(host: str, port: int) -> list[Any]:
+    try:
+        return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+    except socket.gaierror:
+        socket.socket().close()  # raises the true reason when the resolver only lacked a file descriptor
+        raise
 
 
 class _Plain(_Owned, HTTPConnection):
@@ -126,6 +135,8 @@ def _context(verify: bool | str, cert: str | tuple[str, str] | None) -> ssl.SSLC
         if cert is not None:
             context.load_cert_chain(*((cert,) if isinstance(cert, str) else cert))
     except OSError as error:  # an SSLError is one
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise
         raise ConfigError(f"the certificates in {path if cert is None else cert!r} cannot be loaded: {error}") from None
     return context
 

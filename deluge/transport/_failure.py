@@ -37,8 +37,8 @@ def _describe_os(error: OSError) -> tuple[FailureKind, str]:
         return "connection", TOO_MANY_FILES
     if isinstance(error, socket.gaierror):
         return "connection", f"the host name cannot be resolved: {error.strerror or error}"
-    if reason := getattr(error, "verify_message", None):
-        return "config", f"{CERTIFICATE}: {reason}"
+    if type(error).__name__ == "SSLCertVerificationError":  # by name, so as not to import ssl for plain HTTP
+        return "config", f"{CERTIFICATE}: {getattr(error, 'verify_message', None) or error}"
     text = str(error)
     if "Tunnel connection failed: 407" in text:
         return "config", "the proxy refuses the credentials: 407"

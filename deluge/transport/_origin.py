@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Callable
 
+from deluge._version import __version__
 from deluge.errors import ConfigError
 from deluge.transport._codings import accepted
 from deluge.transport._connection import Connection
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from urllib3.util import Url
 
 IDLE_FOR = 50.0
-USER_AGENT = "deluge"
+USER_AGENT = f"deluge/{__version__}"
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _BAD_VALUE = re.compile(r"[\r\n\0]|[^\x00-\xff]").search

@@ -241,7 +241,7 @@ def whole_reply(data: bytes, max_wire: int) -> tuple[int, dict[str, str], bytes]
     if version != 11 or status < 200 or status in (204, 304) or "transfer-encoding" in headers:
         return None
     length = headers.get("content-length", "")
-    if not length.isdigit() or len(length) > 12 or int(length) != len(data) - end or len(data) > max_wire:
+    if not length.isdecimal() or len(length) > 12 or int(length) != len(data) - end or len(data) > max_wire:
         return None
     if headers.get("connection", "keep-alive") not in ("keep-alive", "Keep-Alive"):
         return None
@@ -321,7 +321,7 @@ def _status_line(line: str) -> tuple[int, int]:
     code = rest.strip(" \t").partition(" ")[0]
     if not version.startswith("HTTP/") or len(line) > MAX_LINE:
         raise ReplyError("the peer does not speak HTTP")
-    if len(code) != 3 or not code.isascii() or not code.isdigit() or code[0] == "0":
+    if len(code) != 3 or not code.isdecimal() or code[0] == "0":
         raise ReplyError("malformed status line")
     if version != "HTTP/0.9" and not version.startswith("HTTP/1."):
         raise ReplyError("an HTTP version that is not spoken here")
@@ -345,10 +345,10 @@ def _content_length(value: str | None) -> int:
     """The length of the body, -1 when none is given that can be read (then the body ends with the connection)."""
     if value is None:
         return -1
-    if value.isascii() and value.isdigit():
+    if value.isdecimal():
         return int(value) if len(value) < 20 else 1 << 62
     lengths = {token.strip() for token in value.split(",")}
-    if len(lengths) == 1 and (only := lengths.pop()).isascii() and only.isdigit():
+    if len(lengths) == 1 and (only := lengths.pop()).isdecimal():
         return int(only) if len(only) < 20 else 1 << 62
     if len(lengths) > 1:
         raise ReplyError("lengths that contradict each other")
