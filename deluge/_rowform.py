@@ -22,7 +22,8 @@ _ALIASES = {
     "extra_body": "extra",
 }
 _PARAMS = frozenset(SamplingParams.model_fields) - {"extra"}
-_BATCH_KEYS = frozenset({"custom_id", "method", "url", "body"})
+_ROW_KEYS = frozenset({"prompt", "messages", "system", "model", "metadata", *_IDS})
+_BATCH_KEYS = frozenset({"method", "url", "body", *_IDS})
 # Of a batch line's body: what the command decides (the model, whether to stream) and what makes the prompt.
 _BODY_KEYS = frozenset({"model", "stream", "messages", "input", "prompt", "instructions"})
 
@@ -69,7 +70,8 @@ class Template:
             if hole[0] in ("{{", "}}"):
                 continue
             if hole[1] is None or _NO_NAME.search(hole[1]):
-                raise ConfigError(f"template: {hole[0]!r} at character {hole.start() + 1} is no field; a brace is written {{{{ or }}}}")
+                where = f"{hole[0]!r} at character {hole.start() + 1}"
+                raise ConfigError(f"template: {where} is no field; a brace is written {{{{ or }}}}")
             self.names.append(hole[1].strip())
 
     def filled(self, fields: Mapping[str, Any]) -> str:
@@ -91,8 +93,10 @@ def _said(value: Any, name: str, fields: Mapping[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def item_of_data(fields: Mapping[str, Any], column: str | None, form: Template | None, *, rest: bool = True) -> WorkItem:
-    """A row of data: the prompt from a column or a template, ``id`` kept, all other fields as metadata (with ``rest``)."""
+def item_of_data(
+    fields: Mapping[str, Any], column: str | None, form: Template | None, *, rest: bool = True
+) -> WorkItem:
+    """A row of data: the prompt from a column or a template, ``id``, and with ``rest`` all other fields as metadata."""
     id = _id_of(fields)
     try:
         if form is not None:
@@ -123,7 +127,7 @@ def item_of_json(value: Any) -> WorkItem:
 def _item_of_object(row: dict[str, Any], id: Any) -> WorkItem:
     prompt = _prompt_of(row, id)
     params, left = _params_of(row)
-    metadata = {key: item for key, item in left.items() if key not in ("prompt", "messages", "system", "model", "metadata", *_IDS)}
+    metadata = {key: item for key, item in left.items() if key not in _ROW_KEYS}
     carried = row.get("metadata")
     if isinstance(carried, dict):
         metadata = {**carried, **metadata}
@@ -134,13 +138,12 @@ def _item_of_object(row: dict[str, Any], id: Any) -> WorkItem:
 
 def _item_of_batch(line: dict[str, Any], id: Any) -> WorkItem:
     body = line["body"]
-    source = {"prompt": body["input"]} if isinstance(body.get("input"), str) else {"messages": body["input"]} if "input" in body else body
-    prompt = _prompt_of(source, id)
+    prompt = _prompt_of({"prompt": body["input"]} if "input" in body else body, id)
     params, left = _params_of(body)
     extra = {key: item for key, item in left.items() if key not in _BODY_KEYS}
     if extra:
         params = _checked({**params, "extra": {**params.get("extra", {}), **extra}})
-    metadata = {key: item for key, item in line.items() if key not in _BATCH_KEYS and key not in _IDS}
+    metadata = {key: item for key, item in line.items() if key not in _BATCH_KEYS}
     return WorkItem(prompt, id, _text(body, "instructions"), metadata, None, params)
 
 

@@ -1,4 +1,4 @@
-"""The record of one prompt: a flat dict that a JSON line holds, the same keys in the same order for every prompt. Pure."""
+"""The record of one prompt: a flat dict for a JSON line, the same keys in the same order for every prompt. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def record(
     """The flat record of a response: ``RECORD_KEYS``, None where something is not known; times are epoch seconds (UTC).
 
     ``id``, ``index`` and ``metadata`` are the input row's (else the response's own), ``key`` is the hash of the request
-    and ``occurrence`` counts the rows with this key from 0. ``prompt`` as ``prompt_of`` shows it; None without ``prompts``.
+    and ``occurrence`` counts the rows with this key from 0. ``prompt`` as ``prompt_of`` shows it; without ``prompts``
+    None.
     """
     carried = response.metadata if metadata is None else metadata
     own = {

@@ -24,11 +24,12 @@ from deluge.errors import ConfigError
 from deluge.prompt import Conversation
 from deluge.record import RECORD_KEYS, RECORD_VERSION, record
 
-__all__ = ["RECORD_KEYS", "RECORD_VERSION", "RecordWriter", "Row", "read_rows", "record"]
+__all__ = ["RECORD_KEYS", "RECORD_VERSION", "RecordWriter", "Row", "count_rows", "read_rows", "record"]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _CSV_DELIMITERS = {".csv": "", ".tsv": "\t", ".tab": "\t"}  # "" = whichever of , ; and tab the header has most of
 _PLAIN_TEXT = (".txt", ".text")
+_LONGEST_CELL = 2**31 - 1  # prompts are longer than the 128 KB that csv allows
 _WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _BOM = b"\xef\xbb\xbf"
 
@@ -37,8 +38,8 @@ _BOM = b"\xef\xbb\xbf"
 class Row:
     """One prompt of a work list.
 
-    ``index`` counts the rows from 0, ``line`` is the line in the file (from 1) on which the row ends. ``params`` are the
-    sampling parameters that the row itself sets. ``error`` says why the row cannot be sent; then ``prompt`` is None.
+    ``index`` counts the rows from 0, ``line`` is the line in the file (from 1) on which the row ends. ``params`` are
+    the sampling parameters that the row itself sets. ``error`` says why it cannot be sent: ``prompt`` is then None.
     """
 
     index: int
@@ -57,11 +58,11 @@ def read_rows(
 ) -> Iterator[Row]:
     """The rows of a file (``"-"`` is stdin), one at a time.
 
-    ``.csv`` and ``.tsv`` have a header; ``.txt`` has a prompt on each line; anything else is JSONL: a prompt as a string, a
-    list of messages, an object with ``prompt`` or ``messages``, or a line of an OpenAI batch file. ``column`` names the
-    field that is the prompt, ``template`` makes the prompt from ``{fields}``: either makes all other fields ``metadata``.
-    ``system`` is put before every prompt that has no system message. Raises ``ConfigError`` at once when the file cannot
-    be read or the template is wrong.
+    ``.csv`` and ``.tsv`` have a header; ``.txt`` has a prompt on each line; anything else is JSONL: a prompt as a
+    string, a list of messages, an object with ``prompt`` or ``messages``, or a line of an OpenAI batch file. ``column``
+    names the field that is the prompt, ``template`` makes the prompt from ``{fields}``: either makes all other fields
+    ``metadata``. ``system`` is put before every prompt that has no system message. Raises ``ConfigError`` at once when
+    the file cannot be read or the template is wrong.
     """
     if column is not None and template is not None:
         raise ConfigError("a prompt comes from a column or from a template, not from both")
@@ -91,6 +92,21 @@ def _rows_of(
     if first.strip() == b"[":
         raise ConfigError(f"{path} is one JSON array over many lines; write one prompt per line (jq -c '.[]' does)")
     return _json_rows(lines, column, form, system)
+
+
+def count_rows(path: str | os.PathLike[str]) -> int | None:
+    """How many rows a file has, for a progress bar; None for stdin and whatever else can be read only once."""
+    if str(path) == "-" or not os.path.isfile(path):
+        return None
+    with open(path, "rb") as file:
+        if Path(path).suffix.lower() not in _CSV_DELIMITERS:
+            return sum(1 for line in file if not line.isspace())
+        csv.field_size_limit(_LONGEST_CELL)
+        reader = csv.reader(line.decode("latin-1") for line in file)
+        try:
+            return max(0, sum(1 for cells in reader if cells) - 1)
+        except csv.Error:
+            return None
 
 
 def _opened(path: str | os.PathLike[str]) -> IO[bytes]:
@@ -173,7 +189,7 @@ def _decoded(text: bytes) -> str:
 def _csv_rows(
     lines: Iterator[bytes], column: str | None, form: Template | None, system: str | None, delimiter: str, path: str,
 ) -> Iterator[Row]:
-    csv.field_size_limit(sys.maxsize >> 32)  # prompts are longer than the 128 KB that csv allows
+    csv.field_size_limit(_LONGEST_CELL)
     text = (line.decode("utf-8", "surrogateescape") for line in lines)
     first = next(text, "")
     delimiter = delimiter or max(",;\t", key=first.count)
@@ -234,31 +250,34 @@ class RecordWriter:
     """Appends records to a new file (``"-"`` is stdout), each call with one write of whole lines.
 
     The file is created when the writer is made, so that a path that cannot be written is known before anything is
-    sent: ``ConfigError``. An existing file is refused unless ``overwrite``. A write that fails leaves no half line in a
-    regular file, and raises ``OSError`` (``BrokenPipeError`` when nobody reads stdout any more).
+    sent: ``ConfigError``. An existing file is refused unless ``overwrite``; its old content goes with the first record.
+    A write that fails leaves no half line in a regular file, and raises ``OSError`` (``BrokenPipeError`` when nobody
+    reads stdout any more). Left by an exception before the first record, a file that was not there is gone again.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         self.path = str(path)
         self.records = 0
-        self._file = sys.stdout.fileno() if self.path == "-" else self._created(overwrite)
+        self._new = self._stale = False
+        self._file = sys.stdout.fileno() if self.path == "-" else self._opened(overwrite)
 
-    def _created(self, overwrite: bool) -> int:
-        # Neither O_TRUNC nor O_EXCL on what is not a plain file: /dev/null and named pipes are there already.
-        special = os.path.exists(self.path) and not os.path.isfile(self.path)
-        only_new = 0 if overwrite or special else os.O_EXCL
-        empty = os.O_TRUNC if overwrite and not special else 0
+    def _opened(self, overwrite: bool) -> int:
+        there = os.path.exists(self.path)
+        regular = not there or os.path.isfile(self.path)  # /dev/null and named pipes are there already
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
         try:
-            return os.open(self.path, flags | only_new | empty, 0o666)
+            file = os.open(self.path, flags | (os.O_EXCL if regular and not overwrite else 0), 0o666)
         except FileExistsError:
             raise ConfigError(f"{self.path} exists already; --overwrite replaces it") from None
         except OSError as error:
             raise ConfigError(f"{self.path} cannot be written: {error.strerror}") from None
+        self._new, self._stale = not there, there and regular
+        return file
 
     def write(self, *records: Mapping[str, Any]) -> None:
         """Appends these records, one line each, in one write."""
         data = b"".join(_line(item) for item in records)
+        self._forget_old()
         written = 0
         try:
             while written < len(data):  # a pipe may take less at once
@@ -267,6 +286,11 @@ class RecordWriter:
             self._take_back(written)
             raise
         self.records += len(records)
+
+    def _forget_old(self) -> None:
+        if self._stale:
+            os.ftruncate(self._file, 0)
+            self._stale = False
 
     def _take_back(self, written: int) -> None:
         if self.path != "-" and written:
@@ -282,7 +306,12 @@ class RecordWriter:
     def __enter__(self) -> RecordWriter:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._forget_old()
+        elif self._new and not self.records:
+            with suppress(OSError):
+                os.unlink(self.path)
         self.close()
 
 
