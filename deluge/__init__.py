@@ -1,1 +1,83 @@
-"""Sends any number of prompts to any LLM provider."""
+"""Sends any number of prompts to any LLM provider, as fast as the quota allows, from ordinary blocking Python.
+
+    from deluge import LLMClient
+    client = LLMClient("gpt-4.1-mini", max_requests_per_minute=5_000)
+    for response in client.process_prompts(prompts):
+        print(response.completion)
+
+Importing this package is cheap: each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from deluge import _plugins
+from deluge._version import __version__
+
+if TYPE_CHECKING:
+    from deluge.client import LLMClient
+    from deluge.errors import (
+        APIConnectionError, APIError, APIStatusError, APITimeoutError, AuthenticationError, BadRequestError,
+        BudgetExceededError, CancelledError, ClosedError, ConfigError, ContentFilterError, ContextLengthError, DelugeError,
+        InputError, InternalServerError, Interrupted, MCPError, MissingAPIKeyError, NotFoundError, OverloadedError,
+        PermissionDeniedError, PostprocessError, QuotaExhaustedError, RateLimitError, RequestTooLargeError, ResponseError,
+        ResponseParseError, ToolError, UnknownModelError,
+    )
+    from deluge.handles import ResponseFuture
+    from deluge.models import Limits, Model, Price, Provider, find_models, get_model, register_model, register_provider
+    from deluge.params import CachePattern, SamplingParams
+    from deluge.prompt import (
+        Audio, Conversation, File, Image, Message, Part, Raw, Refusal, Text, Thinking, ToolCall, ToolResult,
+    )
+    from deluge.response import APIResponse, Attempt
+    from deluge.status import StatusSnapshot
+    from deluge.tools import MCPServer, Tool
+    from deluge.tracker import StatusTracker
+    from deluge.usage import Usage
+    from deluge.wire import StreamDelta
+
+_HOMES = {
+    "client": "LLMClient",
+    "errors": "APIConnectionError APIError APIStatusError APITimeoutError AuthenticationError BadRequestError "
+              "BudgetExceededError CancelledError ClosedError ConfigError ContentFilterError ContextLengthError DelugeError "
+              "InputError InternalServerError Interrupted MCPError MissingAPIKeyError NotFoundError OverloadedError "
+              "PermissionDeniedError PostprocessError QuotaExhaustedError RateLimitError RequestTooLargeError ResponseError "
+              "ResponseParseError ToolError UnknownModelError",
+    "handles": "ResponseFuture",
+    "models": "Limits Model Price Provider find_models get_model register_model register_provider",
+    "params": "CachePattern SamplingParams",
+    "prompt": "Audio Conversation File Image Message Part Raw Refusal Text Thinking ToolCall ToolResult",
+    "response": "APIResponse Attempt",
+    "status": "StatusSnapshot",
+    "tools": "MCPServer Tool",
+    "tracker": "StatusTracker",
+    "usage": "Usage",
+    "wire": "StreamDelta",
+}
+_ROOM_OF = {name: room for room, names in _HOMES.items() for name in names.split()}
+
+__all__ = [
+    "APIConnectionError", "APIError", "APIResponse", "APIStatusError", "APITimeoutError", "Attempt", "Audio",
+    "AuthenticationError", "BadRequestError", "BudgetExceededError", "CachePattern", "CancelledError", "ClosedError",
+    "ConfigError", "ContentFilterError", "ContextLengthError", "Conversation", "DelugeError", "File", "Image", "InputError",
+    "InternalServerError", "Interrupted", "LLMClient", "Limits", "MCPError", "MCPServer", "Message", "MissingAPIKeyError",
+    "Model", "NotFoundError", "OverloadedError", "Part", "PermissionDeniedError", "PostprocessError", "Price", "Provider",
+    "QuotaExhaustedError", "RateLimitError", "Raw", "Refusal", "RequestTooLargeError", "ResponseError", "ResponseFuture",
+    "ResponseParseError", "SamplingParams", "StatusSnapshot", "StatusTracker", "StreamDelta", "Text", "Thinking", "Tool",
+    "ToolCall", "ToolError", "ToolResult", "UnknownModelError", "Usage", "__version__", "find_models", "get_model",
+    "register_model", "register_provider",
+]
+
+
+def __getattr__(name: str) -> Any:
+    room = _ROOM_OF.get(name)
+    if room is None:
+        raise AttributeError(f"module 'deluge' has no attribute {name!r}")
+    value = getattr(_plugins.room(room), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

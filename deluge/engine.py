@@ -22,6 +22,7 @@ from deluge.errors import ClosedError
 from deluge.lanes import NEVER
 from deluge.response import APIResponse
 from deluge.scheduler import Scheduler
+from deluge.status import StatusSnapshot
 from deluge.tasks import Call, Flight, Outcome, Task, failed
 from deluge.tracker import StatusTracker
 from deluge.transport import Attempt, LeanTransport
@@ -40,8 +41,11 @@ _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 class Engine:
     """Runs tasks. Made without threads; they start with the first task and end when there has been none for a while."""
 
-    def __init__(self, *, tracker: StatusTracker, transport: LeanTransport | None = None, **limits: Any) -> None:
+    def __init__(
+        self, *, tracker: StatusTracker, transport: LeanTransport | None = None, max_queued: int = 10_000, **limits: Any
+    ) -> None:
         self._settings = limits
+        self._max_queued = max_queued
         self.transport = transport or LeanTransport()
         self.wall = time.time() - time.monotonic()
         self.scheduler = Scheduler(tracker, wall=self.wall, switch=Attempt, **limits)
@@ -134,6 +138,14 @@ class Engine:
         with self._lock:
             self.scheduler.tracker.reset(self.unfinished())
 
+    def snapshot(self) -> StatusSnapshot:
+        """The counters, with the limits in force and what is left of them."""
+        with self._lock:
+            now = time.monotonic()
+            tracker = self.scheduler.tracker
+            self.scheduler.measure(now)
+        return tracker.snapshot()
+
     def reading(self, read: Callable[[Scheduler], Any]) -> Any:
         """What ``read`` says of the scheduler, while nobody changes it."""
         with self._lock:
@@ -143,11 +155,30 @@ class Engine:
         """How many tasks have not ended."""
         return sum(len(call.unfinished) for call in list(self.calls))
 
-    def wait_for_room(self, queued: int) -> None:
-        """Blocks until fewer than ``queued`` tasks wait for their turn."""
+    def stuck(self, call: Call) -> int:
+        """How many of the call's tasks wait in lanes that cool down, while another lane of the call could start."""
+        with self._lock:
+            now = time.monotonic()
+            queues = [(lane.health.cooling_until > now, len(heap)) for lane, heap in call.ready.items()]
+            stuck = sum(size for cooling, size in queues if cooling)
+            return stuck
+
+    def wait_for_room(self) -> None:
+        """Blocks until fewer than ``max_queued`` tasks wait for their turn."""
         with self._room:
-            while self.scheduler.waiting >= queued and self.awake:
+            while self.scheduler.waiting >= self._max_queued and self.awake:
                 self._room.wait(1.0)
+
+    def wait_until_done(self, calls: list[Call], timeout: float | None) -> bool:
+        """Blocks until these calls have no unfinished task; False when that takes longer than ``timeout`` seconds."""
+        end = None if timeout is None else time.monotonic() + timeout
+        with self._room:
+            while any(call.unfinished for call in calls):
+                left = None if end is None else end - time.monotonic()
+                if left is not None and left <= 0:
+                    return False
+                self._room.wait(1.0 if left is None else min(1.0, left))
+        return True
 
     # ------------------------------------------------------------------ threads
 
@@ -193,7 +224,7 @@ class Engine:
         if scheduler.messages:
             self.courier.put_messages(scheduler.messages)
             scheduler.messages = []
-        if scheduler.waiting < self._settings.get("max_queued", 10_000):
+        if scheduler.waiting < self._max_queued:
             self._room.notify_all()
 
     def _assign(self, flights: list[Flight]) -> None:

@@ -27,17 +27,18 @@ class Lane:
     )
 
     def __init__(self, model: str, limits: Limits, *, exempt: bool, rpm: float | None, mode: Mode, rng: Random) -> None:
-        own = limits.requests_per_minute is not None or limits.tokens_per_minute is not None
+        own_rpm, own_tpm = _finite(limits.requests_per_minute), _finite(limits.tokens_per_minute)
+        own = own_rpm is not None or own_tpm is not None
         self.model = model
-        self.bucket = QuotaBucket(limits.requests_per_minute, limits.tokens_per_minute, mode=mode) if own else None
+        self.bucket = QuotaBucket(own_rpm, own_tpm, mode=mode) if own else None
         self.exempt = exempt
-        finite = [value for value in (limits.requests_per_minute, None if exempt else rpm) if value is not None]
+        finite = [value for value in (own_rpm, None if exempt else rpm) if value is not None]
         limit = min(finite) if finite else None
         self.health = LaneHealth(rng)
         self.ramp = Ramp.of_lane(limit)
         self.pace = Pace(limit)
         self.estimator = TokenEstimator()
-        self.slots = limits.concurrent_requests
+        self.slots = None if limits.concurrent_requests == NEVER else limits.concurrent_requests
         self.running = 0
         self.waiting = 0
         self.holder: Task | None = None
@@ -98,3 +99,8 @@ class Lane:
 def bound_by(bucket: QuotaBucket, tokens: int, now: float) -> LimitingFactor:
     """Which of the two limits refuses."""
     return "requests/min" if bucket.check(0, now) > 0.0 else "tokens/min"
+
+
+def _finite(limit: float | None) -> float | None:
+    """Infinite means: no limit, not even the default one."""
+    return None if limit is None or limit == NEVER else limit

@@ -43,7 +43,7 @@ class RequestOptions:
 class RequestTemplate:
     """What all requests of one call to one model share.
 
-    ``memo`` is for dialects: values that are a pure function of the other fields, so that they are made once.
+    ``dialect`` is the name of the wire format. ``memo`` is for dialects: values that are a pure function of the other fields, so that they are made once.
     """
 
     model: Model
@@ -51,6 +51,7 @@ class RequestTemplate:
     options: RequestOptions
     base_url: str
     api_key: str | None = field(default=None, repr=False)
+    dialect: str = "openai_chat"
     memo: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
 

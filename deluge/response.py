@@ -148,6 +148,11 @@ class APIResponse:
             return None
         return error_class(self.error_kind)(self.error_message or self.error_kind or "failed", response=self)
 
+    def replaced(self, **changes: Any) -> APIResponse:
+        """A copy with these fields changed."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return APIResponse(**{**fields, **changes})
+
     def raise_for_error(self) -> APIResponse:
         """Itself when it is an answer; raises its ``error`` otherwise."""
         error = self.error

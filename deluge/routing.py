@@ -25,6 +25,11 @@ class Routing(Admission):
         self.messages: list[tuple[str, str, dict[str, Any]]] = []
         self.backing_off = 0
 
+    def blocklisted(self, model: str) -> bool:
+        """Whether the model is refused for every key that was tried."""
+        lanes = [lane for (name, _), lane in self.lanes.items() if name == model]
+        return bool(lanes) and all(lane.blocked for lane in lanes)
+
     def _pick(self, task: Task) -> str:
         call = task.call
         if task.template is not None:

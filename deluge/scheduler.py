@@ -13,7 +13,7 @@ from deluge.lanes import NEVER, Lane
 from deluge.response import APIResponse
 from deluge.routing import Routing
 from deluge.tasks import ENDED, QUEUED, WAITING, Call, Flight, Outcome, Task, attempt_of, failed
-from deluge.status import LimitingFactor
+from deluge.status import Capacity, LimitingFactor
 from deluge.tracker import StatusTracker
 from deluge.wire import Verdict
 
@@ -49,6 +49,9 @@ class Scheduler(Routing):
             count += 1
             task.created_at = now
             task.call.unfinished.add(task)
+            if task.call.closed is not None:
+                self._end(task, failed(task, Verdict("cancelled", message=task.call.closed)), now)
+                continue
             task.model = self._pick(task)
             self._admit(task, now)
         self.tracker.started(count)
@@ -85,6 +88,7 @@ class Scheduler(Routing):
         tasks = sorted(call.unfinished)
         for task in tasks:
             self.cancel(task, now, Verdict("cancelled", message=message))
+        call.closed = message
         call.ready.clear()
         if call in self.turns:
             self.turns.remove(call)
@@ -116,9 +120,16 @@ class Scheduler(Routing):
         if self._timers:
             wake = min(wake, self._timers[0][0])
         self.wake_at = wake
-        self.tracker.gauge(
-            running=self.running, queued=self.waiting, backing_off=self.backing_off, limiting_factor=self._factor(), now=now
+        self.tracker.gauge(self.running, self.waiting, self.backing_off, self._factor(), now)
+
+    def measure(self, now: float) -> None:
+        """Tells the tracker which limits are in force and what is left of them."""
+        left = self.bucket.snapshot(now)
+        capacity = Capacity(
+            self.bucket.requests_per_minute, self.bucket.tokens_per_minute, self.slots, left.remaining_requests,
+            left.remaining_tokens, self.default_limits,
         )
+        self.tracker.gauge(self.running, self.waiting, self.backing_off, self._factor(), now, capacity)
 
     def __repr__(self) -> str:
         factor = self._factor()

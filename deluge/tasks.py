@@ -45,8 +45,8 @@ class Call:
 
     __slots__ = (
         "id", "templates", "router", "fallbacks", "policy", "request_timeout", "stream_timeout", "background_timeout",
-        "receiver", "context", "postprocess", "cache", "thread_safe_cache", "ready", "unfinished", "name", "exempt",
-        "sticky", "log_values", "dedupe",
+        "receiver", "context", "postprocess", "cache", "ready", "unfinished", "name", "closed",
+        "__weakref__",
     )
 
     def __init__(
@@ -68,6 +68,7 @@ class Call:
         self.postprocess = postprocess
         self.cache = cache
         self.name = name
+        self.closed: str | None = None  # why nothing of it is sent any more
         self.ready: dict[Lane, list[tuple[int, Task]]] = {}  # the scheduler's: a heap per lane, oldest first
         self.unfinished: set[Task] = set()
 

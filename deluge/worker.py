@@ -39,7 +39,7 @@ class Pilot:
         task = flight.task
         template = task.template_for(task.model)
         try:
-            dialect: Dialect = load("dialects", template.model.dialect or template.model.provider.dialect)
+            dialect: Dialect = load("dialects", template.dialect)
             ctx = RequestContext(task.prompt, template, self.wall + time.monotonic(), task.sink is not None)
             if task.sink is not None:
                 outcome = self._stream(flight, dialect, ctx)

@@ -1,0 +1,229 @@
+"""How the caller's thread feeds prompts and takes responses: through bounded windows, whatever the input's length."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from deluge.courier import on_courier
+from deluge.engine import Engine
+from deluge.errors import Interrupted
+from deluge.response import APIResponse
+from deluge.tasks import Call, Task
+
+WINDOW = 4  # x slots: how much of the input one call may have under way
+MOST_BUFFERED = 10_000  # finished responses that an ordered iterator holds back for an earlier one
+SETTLE = 0.5  # seconds that an interrupted call waits for what is being delivered already
+CHUNK = 256  # prompts that are made before the first of them is sent
+BATCH = 64  # prompts under way from which responses are taken a few at a time
+BATCH_WAIT = 0.002
+STRETCH = 8  # x window: how far it may stretch while one lane cools and another could start
+
+MakeTask = Callable[[int, Any], Task]
+LookUp = Callable[[Task], "APIResponse | None"]
+
+
+def refuse_on_courier() -> None:
+    """``RuntimeError`` on the thread of the hooks, which would wait for itself."""
+    if on_courier():
+        raise RuntimeError("called from a deluge hook: it would wait for itself; start_nowait() does not wait")
+
+
+class Gathering:
+    """Takes the responses of one call. The courier writes, one caller waits; nobody is woken before there is a reason."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.goal = 0
+        self.wake: Callable[[], None] | None = None
+        self._condition = threading.Condition()
+
+    def take(self, task: Task, response: APIResponse) -> None:
+        """One final response."""
+        self.keep(task, response)
+        self.done += 1
+        if self.done >= self.goal:
+            if self.wake is not None:
+                self.wake()
+            else:
+                with self._condition:
+                    self._condition.notify_all()
+
+    def keep(self, task: Task, response: APIResponse) -> None:
+        """Where it goes."""
+        raise TypeError("a Gathering needs a place for its responses")
+
+    def wait(self, goal: int, timeout: float | None = None) -> bool:
+        """Blocks until that many responses have come."""
+        with self._condition:
+            self.goal = goal
+            return self._condition.wait_for(lambda: self.done >= goal, timeout)
+
+
+class ResultList(Gathering):
+    """Responses by index, None where there is none yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.results: list[APIResponse | None] = []
+
+    def keep(self, task: Task, response: APIResponse) -> None:
+        """In input order."""
+        self.results[task.index] = response
+
+
+class Arrivals(Gathering):
+    """Responses in the order in which they come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ready: deque[APIResponse] = deque()
+        self.taken = 0
+
+    def keep(self, task: Task, response: APIResponse) -> None:
+        """At the end."""
+        self.ready.append(response)
+
+
+class Feed:
+    """Pulls prompts when there is room and submits them in chunks. Only the caller's thread touches the input."""
+
+    def __init__(
+        self, engine: Engine, call: Call, prompts: Iterable[Any], make: MakeTask, until: float | None = None,
+        look_up: LookUp | None = None,
+    ) -> None:
+        self.engine = engine
+        self.call = call
+        self.added = 0
+        self.over = False
+        self.full_at = WINDOW * engine.scheduler.slots
+        self._items = enumerate(prompts)
+        self._make = make
+        self._until = until
+        self._look_up = look_up
+        if until is not None:
+            engine.ends_at(call, until)
+
+    def window(self) -> int:
+        """How many may be under way at once."""
+        size = WINDOW * self.engine.scheduler.slots
+        if len(self.call.templates) > 1:
+            size += min(self.engine.stuck(self.call), STRETCH * size)
+        return size
+
+    def pull(self, room: int) -> list[Task]:
+        """The next tasks, at most ``room``; ``over`` when the input has ended."""
+        make = self._make
+        tasks = [make(index, prompt) for index, prompt in islice(self._items, room)]
+        self.added += len(tasks)
+        if len(tasks) < room:
+            self.over = True
+        return tasks
+
+    def submit(self, room: int) -> int:
+        """Pulls and submits; how many."""
+        tasks = self.pull(room)
+        self.send(tasks)
+        return len(tasks)
+
+    def send(self, tasks: list[Task]) -> None:
+        """Submits tasks, but for those that the response cache has an answer to."""
+        if self._look_up is not None:
+            pairs = [(task, self._look_up(task)) for task in tasks]
+            self.engine.deliver([(task, response) for task, response in pairs if response is not None])
+            tasks = [task for task, response in pairs if response is None]
+        self.engine.submit(tasks)
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the call's own timeout has passed."""
+        return self._until is not None and time.monotonic() >= self._until
+
+
+def gather(feed: Feed, gathered: ResultList) -> list[APIResponse]:
+    """All responses in input order. Ctrl-C, or an error of the input, cancels this call and no other."""
+    try:
+        _fill_and_wait(feed, gathered)
+    except KeyboardInterrupt:
+        raise _interrupted(feed, gathered) from None
+    except BaseException:
+        feed.engine.cancel_call(feed.call)
+        raise
+    return [response for response in gathered.results if response is not None]
+
+
+def _fill_and_wait(feed: Feed, gathered: ResultList) -> None:
+    while not feed.over:
+        window = feed.window()
+        room = window - (feed.added - gathered.done)
+        if room > 0:
+            tasks = feed.pull(min(room, CHUNK))
+            gathered.results.extend([None] * len(tasks))
+            feed.send(tasks)
+        else:
+            gathered.wait(feed.added - window // 2, 0.5 if len(feed.call.templates) > 1 else None)
+    gathered.wait(feed.added)
+
+
+def _interrupted(feed: Feed, gathered: ResultList) -> Interrupted:
+    """Cancels, lets what is being delivered arrive, and keeps what was answered."""
+    cancelled = feed.engine.cancel_call(feed.call, "interrupted")
+    gathered.wait(feed.added, SETTLE)
+    kept = [None if r is None or r.error_kind == "cancelled" else r for r in gathered.results]
+    done = sum(1 for response in kept if response is not None)
+    return Interrupted(f"interrupted with {done:,} of {feed.added:,} prompts finished, {cancelled:,} cancelled", kept)
+
+
+def iterate(feed: Feed, arrivals: Arrivals, ordered: bool) -> Iterator[APIResponse]:
+    """Responses one by one, pulling the input as they are taken. Leaving the loop cancels what is left."""
+    held: dict[int, APIResponse] = {}
+    yielded = 0
+    try:
+        while True:
+            _top_up(feed, arrivals, yielded)
+            if feed.over and yielded == feed.added:
+                return
+            response = _next_arrival(feed, arrivals)
+            if not ordered:
+                yielded += 1
+                yield response
+                continue
+            held[response.index] = response
+            while yielded in held:
+                yielded += 1
+                yield held.pop(yielded - 1)
+    finally:
+        if feed.call.unfinished:
+            feed.engine.cancel_call(feed.call)
+
+
+def _next_arrival(feed: Feed, arrivals: Arrivals) -> APIResponse:
+    """Waits for the next response; under load for a few at once, at most 2 ms, which saves a wake-up for each."""
+    if not arrivals.ready:
+        refuse_on_courier()
+        arrivals.wait(arrivals.taken + 1)
+        under_way = feed.added - arrivals.taken
+        if under_way > BATCH:
+            arrivals.wait(arrivals.taken + BATCH // 2, BATCH_WAIT)
+    arrivals.taken += 1
+    return arrivals.ready.popleft()
+
+
+def _top_up(feed: Feed, arrivals: Arrivals, yielded: int) -> None:
+    """Submits when at least a quarter of the window is free, so that the scheduler is asked in chunks."""
+    if feed.over:
+        return
+    if feed.timed_out:
+        feed.over = True
+        return
+    if feed.added - arrivals.done > feed.full_at:
+        return
+    window = feed.window()
+    room = min(window - (feed.added - arrivals.done), window + MOST_BUFFERED - (feed.added - yielded))
+    feed.full_at = window - window // 4
+    if room >= max(1, window // 4) or feed.added == yielded:
+        feed.submit(max(room, 1))

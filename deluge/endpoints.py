@@ -1,0 +1,66 @@
+"""Where a model is asked and with which key: settings, then the environment, read when a prompt is first sent."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from deluge import _env
+from deluge._plugins import names, room
+from deluge.errors import ConfigError, MissingAPIKeyError
+from deluge.models import address
+from deluge.models.model import Model, Provider
+
+REHEARSAL = "rehearsal-echo"
+
+
+def base_url_of(model: Model, given: str | None) -> str:
+    """The address: the user's, the model's or the provider's, with its ``{fields}`` filled from the environment."""
+    if model.has("embedded") and given is None:
+        embedded: str = room("testing.embedded").embedded_url()
+        return embedded
+    return address.base_url(model, _env.get, given=given)
+
+
+def key_of(model: Model, given: Any, base_url: str | None) -> str | None:
+    """The key: the user's (a string, a callable, or a mapping by provider), else the provider's variable.
+
+    ``MissingAPIKeyError`` names the variable.
+    """
+    provider = model.provider
+    key = _given(provider, given)
+    if key is None:
+        key = _env.get(*provider.key_env) if provider.key_env else None
+    if key is None and not provider.key_optional and base_url is None:
+        variables = " or ".join(provider.key_env) or "its key"
+        raise MissingAPIKeyError(
+            f"{model.id} needs a key of {provider.name}: set {variables}, or give api_key= "
+            f"(to try without a key: {REHEARSAL})"
+        )
+    return key.strip() if key else None
+
+
+def _given(provider: Provider, given: Any) -> str | None:
+    if isinstance(given, Mapping):
+        given = given.get(provider.name)
+    if callable(given):
+        given = given()
+    if given is None or isinstance(given, str):
+        return given
+    raise ConfigError(f"api_key must be a string, a callable or a mapping by provider, not {type(given).__name__}")
+
+
+def dialect_of(model: Model, use_responses_api: bool) -> str:
+    """The wire format for this call; ``ConfigError`` when this release cannot speak it."""
+    name = model.dialect or model.provider.dialect
+    if use_responses_api and name == "openai_chat" and model.has("supports_responses"):
+        name = "openai_responses"
+    if name not in names("dialects"):
+        raise ConfigError(f"{model.id} speaks {name!r}, which this release cannot send yet")
+    return name
+
+
+def today() -> dt.date:
+    """The day, for retirement notices."""
+    return dt.datetime.now(dt.timezone.utc).date()

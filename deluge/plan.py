@@ -1,0 +1,250 @@
+"""A call as a snapshot: which models, parameters, tools and hooks hold for all of its prompts."""
+
+from __future__ import annotations
+
+import contextvars
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict, cast
+
+from deluge import _log
+from deluge.config import ClientConfig, PoolEntry
+from deluge.endpoints import base_url_of, dialect_of, key_of, today
+from deluge.engine import Engine
+from deluge.errors import ConfigError
+from deluge.models.model import Model
+from deluge.models.registry import resolve, retirement_notice
+from deluge.params import CACHE_PATTERNS, SERVICE_TIERS, SamplingParams
+from deluge.prompt import Conversation
+from deluge.prompt.coerce import as_conversation
+from deluge.prompt.fingerprint import canonical
+from deluge.prompt.size import size_of
+from deluge.request import RequestOptions, RequestTemplate
+from deluge.response import APIResponse
+from deluge.retry import RetryPolicy
+from deluge.router import Router
+from deluge.tasks import Call, Receiver, Task
+from deluge.tools import MCPServer, Tool
+from deluge.tools.output import output_schema_of
+from deluge.usage import NO_USAGE
+
+_said = _log.logger("client")
+
+
+class CallOptions(TypedDict, total=False):
+    """What every call takes.
+
+    ``tools``: Tools, MCPServers, functions or the provider's own dicts. ``output_schema``: a JSON schema or a pydantic model.
+    ``cache``: a CachePattern. ``service_tier``: auto, default, flex, priority … ``prefer_model``: a name of the pool, or
+    ``"last"``. ``model`` and ``sampling_params`` replace the client's for this call. ``timeout``: seconds for the whole call.
+    """
+
+    tools: Any
+    output_schema: Any
+    cache: str | None
+    service_tier: str | None
+    prefer_model: str | None
+    model: str | None
+    sampling_params: SamplingParams | Mapping[str, Any] | None
+    timeout: float | None
+
+
+OPTION_NAMES = frozenset(CallOptions.__annotations__)
+
+
+class Plan:
+    """Makes the tasks of one call."""
+
+    def __init__(
+        self, engine: Engine, config: ClientConfig, pool: tuple[PoolEntry, ...], router: Router, options: CallOptions,
+        receiver: Receiver, cache_lock: threading.Lock | None, warned: set[str],
+    ) -> None:
+        unknown = sorted(set(options) - OPTION_NAMES)
+        if unknown:
+            raise TypeError(f"unknown argument {unknown[0]!r}; a call takes {', '.join(sorted(OPTION_NAMES))}")
+        self.engine = engine
+        self.config = config
+        self.options = request_options(config, options)
+        self._warned = warned
+        self.timeout = _end_of(options.get("timeout"))
+        pool, router = _pool_of(config, pool, router, options)
+        self.prefer = _preferred(options.get("prefer_model"), pool)
+        self._sized = _tools_size(self.options)
+        self._cache_lock = cache_lock
+        self._key: str | None = None
+        self.call = Call(
+            next(engine.call_ids), templates={entry.model.id: self._template(entry) for entry in pool}, router=router,
+            policy=RetryPolicy(
+                config.max_attempts, config.retry, retry_timeouts=config.retry_timeouts,
+                retry_possibly_billed=config.retry_possibly_billed, rate_limit_patience=config.rate_limit_patience,
+            ),
+            receiver=receiver, request_timeout=config.request_timeout, stream_timeout=config.stream_timeout,
+            background_timeout=config.background_timeout, postprocess=config.postprocess,
+            fallbacks=tuple(entry.model.id for entry in pool if entry.weight == 0),
+            cache=None if config.cache is None else _Locked(config.cache, cache_lock), name=config.name or "",
+            context=contextvars.copy_context() if config.postprocess is not None or config.cache is not None else None,
+        )
+
+    def task(self, index: int, prompt: Any, sink: Any = None) -> Task:
+        """The task of one prompt. ``ConfigError`` names the index of a prompt of the wrong type."""
+        conversation = as_conversation(prompt, index)
+        size = size_of(conversation) + self._sized
+        prefer = self.prefer
+        if prefer == "last":
+            prefer = conversation.model_used
+        made = Task(next(self.engine.ids), index, self.call, conversation, size, sink=sink, prefer=prefer)
+        if self.call.cache is not None:
+            made.key = self.key_of(conversation)
+        return made
+
+    def cached(self, task: Task) -> APIResponse | None:
+        """The answer that the response cache has for this prompt. A cache that fails is a cache that has nothing."""
+        cache = self.call.cache
+        if cache is None or task.key is None:
+            return None
+        try:
+            found = cache.get(task.prompt.keyed(task.key))
+        except Exception as error:
+            _said.warning("the response cache failed: %s", type(error).__name__, exc_info=error)
+            return None
+        return None if found is None else _hit(task, found)
+
+    def key_of(self, conversation: Conversation) -> str:
+        """The request key: content, pool, parameters, tools, schema, address and body; stable across processes."""
+        if self._key is None:
+            self._key = hashlib.sha256(canonical(self._request_facts())).hexdigest()
+        return hashlib.sha256(f"{self._key}:{conversation.fingerprint}".encode("ascii")).hexdigest()
+
+    def _request_facts(self) -> list[Any]:
+        options = self.options
+        pool = sorted(
+            [name, template.params.model_dump(mode="json"), "" if template.model.has("embedded") else template.base_url]
+            for name, template in self.call.templates.items()
+        )
+        tools = [_tool_facts(tool) for tool in options.tools]
+        return [1, pool, tools, options.output_schema, options.extra_body, options.use_responses_api, options.tool_choice]
+
+    def _template(self, entry: PoolEntry) -> RequestTemplate:
+        model, config = entry.model, self.config
+        self._warn_of_retirement(model)
+        dialect = dialect_of(model, self.options.use_responses_api)
+        key = key_of(model, config.api_key, config.base_url)
+        return RequestTemplate(
+            model, entry.params, self.options, base_url_of(model, config.base_url), key, dialect=dialect
+        )
+
+    def _warn_of_retirement(self, model: Model) -> None:
+        if model.id not in self._warned:
+            self._warned.add(model.id)
+            notice = retirement_notice(model, today())
+            if notice is not None:
+                _log.event(_said, 30, notice, model=model.id)
+
+
+def request_options(config: ClientConfig, options: CallOptions) -> RequestOptions:
+    """What the client and the call ask for beside parameters; checked."""
+    cache, tier = options.get("cache"), options.get("service_tier")
+    if cache is not None and cache not in CACHE_PATTERNS:
+        raise ConfigError(
+            f"cache= on a call is a CachePattern ({', '.join(CACHE_PATTERNS)}); a cache object belongs into the constructor"
+        )
+    if tier is not None and tier not in SERVICE_TIERS:
+        raise ConfigError(f"unknown service_tier {tier!r}; there are: {', '.join(SERVICE_TIERS)}")
+    schema = options.get("output_schema")
+    return RequestOptions(
+        tools=_tools(options.get("tools")), output_schema=None if schema is None else output_schema_of(schema),
+        cache=cache, service_tier=tier, extra_headers=config.extra_headers, extra_body=config.extra_body,
+        use_responses_api=config.use_responses_api, background=config.background,
+        force_local_mcp=config.force_local_mcp, keep_raw=config.keep_raw,
+    )
+
+
+def _end_of(timeout: float | None) -> float | None:
+    """The monotonic time at which the call's timeout passes."""
+    if timeout is None:
+        return None
+    if not timeout > 0:
+        raise ConfigError("timeout must be above 0 seconds")
+    return time.monotonic() + timeout
+
+
+def _tools(tools: Any) -> tuple[Any, ...]:
+    if tools is None:
+        return ()
+    given = (tools,) if isinstance(tools, (Tool, MCPServer, Mapping)) else tuple(tools)
+    for tool in given:
+        if not isinstance(tool, (Tool, MCPServer, Mapping)):
+            raise ConfigError(f"a tool is a Tool, an MCPServer or a provider's own dict, not {type(tool).__name__}")
+    return given
+
+
+def _pool_of(
+    config: ClientConfig, pool: tuple[PoolEntry, ...], router: Router, options: CallOptions
+) -> tuple[tuple[PoolEntry, ...], Router]:
+    """The pool with what this call overrides."""
+    name, given = options.get("model"), options.get("sampling_params")
+    if name is not None:
+        model, effort = resolve(name)
+        own = next((entry.params for entry in pool if entry.model.id == model.id), pool[0].params)
+        params = own if effort is None else own.replace(reasoning_effort=cast(Any, effort))
+        pool, router = (PoolEntry(model, params, 1.0),), Router([model.id], [1.0])
+    if given is not None:
+        params = given if isinstance(given, SamplingParams) else SamplingParams(**given)
+        pool = tuple(PoolEntry(entry.model, params, entry.weight) for entry in pool)
+    return pool, router
+
+
+def _preferred(name: str | None, pool: tuple[PoolEntry, ...]) -> str | None:
+    if name is None or name == "last":
+        return name
+    model, _ = resolve(name)
+    ids = [entry.model.id for entry in pool]
+    if model.id not in ids:
+        raise ConfigError(f"prefer_model {name!r} is not in the pool ({', '.join(ids)})")
+    return model.id
+
+
+def _tools_size(options: RequestOptions) -> int:
+    if not options.tools and options.output_schema is None:
+        return 0
+    return len(canonical([[_tool_facts(tool) for tool in options.tools], options.output_schema]))
+
+
+def _tool_facts(tool: Any) -> Any:
+    if isinstance(tool, Tool):
+        return [tool.name, tool.description, tool.parameters, tool.strict]
+    if isinstance(tool, MCPServer):
+        return ["mcp", tool.name, tool.url, tool.command, tool.args, tool.allowed_tools]
+    return tool
+
+
+def _hit(task: Task, found: Any) -> APIResponse:
+    """A cached answer as the response of this prompt: it cost nothing."""
+    if not isinstance(found, APIResponse):
+        raise TypeError(f"the cache returned {type(found).__name__}, not an APIResponse")
+    copied = found.replaced(
+        id=task.id, index=task.index, prompt=task.prompt, source="cache", local_cache_hit=True, usage=NO_USAGE, cost=0.0,
+        attempts=(), metadata=task.metadata, latency=0.0, queued=0.0, trajectory=None,
+    )
+    return copied
+
+
+class _Locked:
+    """A user's cache under the client's lock, unless it says that it is ``thread_safe``."""
+
+    __slots__ = ("get", "put")
+
+    def __init__(self, cache: Any, lock: threading.Lock | None) -> None:
+        free = lock is None or getattr(cache, "thread_safe", False)
+        self.get: Callable[[Conversation], Any] = cache.get if free else _under(lock, cache.get)
+        self.put: Callable[[Conversation, APIResponse], Any] = cache.put if free else _under(lock, cache.put)
+
+
+def _under(lock: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    def locked(*arguments: Any) -> Any:
+        with lock:
+            return function(*arguments)
+
+    return locked

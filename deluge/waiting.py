@@ -1,0 +1,42 @@
+"""Awaiting a call in an event loop. Imported by the one async method only, so that nobody else loads asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+
+from deluge.calls import CHUNK, Feed, ResultList
+from deluge.response import APIResponse
+
+
+async def gather_async(feed: Feed, gathered: ResultList) -> list[APIResponse]:
+    """All responses in input order. The loop is never blocked for longer than a few hundred prompts take to submit."""
+    loop, event = asyncio.get_running_loop(), asyncio.Event()
+
+    def wake() -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(event.set)
+
+    gathered.wake = wake
+    try:
+        while not feed.over:
+            window = feed.window()
+            room = window - (feed.added - gathered.done)
+            if room > 0:
+                tasks = feed.pull(min(room, CHUNK))
+                gathered.results.extend([None] * len(tasks))
+                feed.send(tasks)
+                await asyncio.sleep(0)
+            else:
+                await _reach(gathered, event, feed.added - window // 2)
+        await _reach(gathered, event, feed.added)
+    except BaseException:
+        feed.engine.cancel_call(feed.call)
+        raise
+    return [response for response in gathered.results if response is not None]
+
+
+async def _reach(gathered: ResultList, event: asyncio.Event, goal: int) -> None:
+    gathered.goal = goal
+    while gathered.done < goal:
+        await event.wait()
+        event.clear()
