@@ -88,6 +88,8 @@ def _resolve(host: str, port: int) -> list[Any]:
     except socket.gaierror:
         socket.socket().close()  # raises the true reason when the resolver only lacked a file descriptor
         raise
+    except UnicodeError:
+        raise ConfigError("the host of the URL is no name that could be looked up") from None
 
 
 class _Plain(_Owned, HTTPConnection):
