@@ -24,7 +24,7 @@ KEYS = (
     "repeated",
 )
 _RANK = {key: rank for rank, key in enumerate(KEYS)}
-_LONGEST = 200
+_LONGEST, _LONGEST_MESSAGE = 200, 500
 _SECRET = re.compile(r"\b(?:sk|pk|rk|gsk|xai|hf|key)[-_][\w-]{12,}|\bAIza[\w-]{20,}|\bAKIA\w{12,}|\b[Bb]earer\s+\S+")
 _PLAIN = re.compile(r"[!-~]+")
 
@@ -43,7 +43,7 @@ def event(log: logging.Logger, level: int, message: str, /, **values: Any) -> No
     kept = {key: _scalar(values[key]) for key in sorted(values.keys() & _RANK.keys(), key=_RANK.__getitem__)
             if values[key] is not None}
     pairs = " ".join(f"{key}={_written(value)}" for key, value in kept.items())
-    text = f"{_clean(message)} {pairs}".strip()
+    text = f"{_clean(message, _LONGEST_MESSAGE)} {pairs}".strip()
     log.log(level, "%s", text, extra={"deluge": kept}, stacklevel=2)
 
 
@@ -62,10 +62,10 @@ def _written(value: str | int | float | bool) -> str:
     return '"' + text.replace('"', "'") + '"'
 
 
-def _clean(text: str) -> str:
+def _clean(text: str, longest: int = _LONGEST) -> str:
     text = _SECRET.sub("***", text)
     text = "".join(char if char.isprintable() else " " for char in text)
-    return text if len(text) <= _LONGEST else text[:_LONGEST - 3] + "..."
+    return text if len(text) <= longest else text[:longest - 3] + "..."
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import weakref
+from contextlib import suppress
 from typing import Any, TextIO
 
 from deluge import _env
@@ -52,6 +54,15 @@ def speaks(stream: TextIO, sample: str) -> bool:
     return True
 
 
+def size(stream: TextIO | None) -> tuple[int, int]:
+    """Columns and lines; 80 x 24 where the terminal does not say (serial lines, some containers: 0 x 0)."""
+    columns = lines = 0
+    if stream is not None:
+        with suppress(OSError, ValueError, AttributeError):
+            columns, lines = os.get_terminal_size(stream.fileno())
+    return columns or 80, lines or 24
+
+
 def write(stream: TextIO | None, text: str) -> bool:
     """Writes and flushes; False when the stream is closed or its other end is gone."""
     if stream is None:
@@ -93,17 +104,36 @@ class Guarded:
         return iter(self.stream)
 
 
-def guard(name: str, before: Any) -> Guarded | None:
-    """Puts a ``Guarded`` in the place of ``sys.<name>`` when that is a terminal."""
-    stream = getattr(sys, name)
-    if isinstance(stream, Guarded) or not draws(stream):
-        return None
-    guarded = Guarded(stream, before)
-    setattr(sys, name, guarded)
-    return guarded
+class Guards:
+    """Keeps what others print clear of a drawing, wherever that goes to a terminal, until it is closed."""
+
+    def __init__(self, before: Any = None) -> None:
+        self._guards: dict[str, Guarded] = {}
+        for name in ("stdout", "stderr") if before is not None else ():
+            stream = getattr(sys, name)
+            if draws(stream) and not isinstance(stream, Guarded) and not in_notebook(stream):
+                self._guards[name] = Guarded(stream, before)
+                setattr(sys, name, self._guards[name])
+
+    @property
+    def in_line(self) -> bool:
+        """Whether somebody's line is not finished: drawing now would tear it."""
+        return any(guarded.in_line for guarded in self._guards.values())
+
+    def close(self) -> bool:
+        """Gives the streams back; whether a line is left unfinished, now that it is flushed."""
+        left = [guarded.stream for guarded in self._guards.values() if guarded.in_line]
+        self.forget()
+        return any([write(stream, "") for stream in left])
+
+    def forget(self) -> None:
+        """Gives the streams back, unless somebody else has replaced them meanwhile; takes no lock, writes nothing."""
+        for name, guarded in self._guards.items():
+            if getattr(sys, name) is guarded:
+                setattr(sys, name, guarded.stream)
+        self._guards = {}
 
 
-def unguard(name: str, guarded: Guarded | None) -> None:
-    """Takes it away again, unless somebody else has replaced it meanwhile."""
-    if guarded is not None and getattr(sys, name) is guarded:
-        setattr(sys, name, guarded.stream)
+def original(stream: TextIO | None) -> TextIO | None:
+    """The stream itself, where a ``Guarded`` stands in for it."""
+    return stream.stream if isinstance(stream, Guarded) else stream

@@ -41,7 +41,7 @@ def speed(per_second: float) -> str:
 
 def seconds(value: float) -> str:
     """A duration: 134.3 s, 23 min 4 s, 2 h 12 min."""
-    if value < 599.95:
+    if value < 600:
         return f"{value:.1f} s"
     if value < 7_170:
         return f"{int(value) // 60} min {int(value) % 60} s"

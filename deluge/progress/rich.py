@@ -11,7 +11,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from io import StringIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from deluge.progress import _terminal, _words
 from deluge.status import StatusSnapshot
@@ -36,7 +37,7 @@ class RichDisplay:
         self._height = 0  # lines that are drawn now, the empty one included
         self._frame = 0
         self._lock = threading.RLock()
-        self._guards: dict[str, _terminal.Guarded | None] = {}
+        self._guards = _terminal.Guards()
         self._console: Console | None = None
         self._ascii = False
 
@@ -44,23 +45,24 @@ class RichDisplay:
         """Draws for the first time. ``ImportError`` where rich is not installed."""
         from rich.console import Console
 
-        self._stream = self._stream or sys.stderr
-        if isinstance(self._stream, _terminal.Guarded):
-            self._stream = self._stream.stream
-        console = Console(file=self._stream, width=self._width, highlight=False, markup=False, emoji=False)
-        if console.legacy_windows or _terminal.in_notebook(self._stream):
+        self._stream = _terminal.original(self._stream or sys.stderr)
+        terminal: Any = Console(file=self._stream)
+        if self._stream is None or terminal.legacy_windows or _terminal.in_notebook(self._stream):
             raise ImportError("this terminal has no cursor to move")
-        self._console = console
+        self._console = Console(  # renders only: rich would flush the terminal, which may be gone
+            file=StringIO(), width=1_000, color_system=terminal.color_system, no_color=terminal.no_color,
+            force_terminal=True, legacy_windows=False, highlight=False, markup=False, emoji=False,
+        )
         self._ascii = not _terminal.speaks(self._stream, _SPINNER + "━╸·✓")
         if self._stream is sys.stderr:
-            self._guards = {name: _terminal.guard(name, self._cleared) for name in ("stdout", "stderr")}
+            self._guards = _terminal.Guards(self._cleared)
         self.show(now)
 
     def show(self, now: StatusSnapshot) -> None:
         """Draws again, over what was drawn before."""
         with self._lock:
-            if any(guard is not None and guard.in_line for guard in self._guards.values()):
-                return  # somebody's line is not finished: drawing now would tear it
+            if self._guards.in_line:
+                return
             self._frame += 1
             lines = self._rendered(self.block(now))
             body = "".join(f"\n\r{line}\x1b[K" for line in lines)
@@ -71,18 +73,14 @@ class RichDisplay:
         """Clears the drawing and leaves one line that says how it ended."""
         with self._lock:
             self._clear()
-            for name, guard in self._guards.items():
-                _terminal.unguard(name, guard)
-            unfinished = any(guard is not None and guard.in_line for guard in self._guards.values())
-            self._guards = {}
+            unfinished = self._guards.close()
             ending = "".join(f"{line}\n" for line in self._rendered([self.ending(now)]))
             self._write(("\n" if unfinished else "") + ending)
 
     def forget(self) -> None:
         """In a forked child: gives the streams back without touching a lock or the terminal."""
-        for name, guard in self._guards.items():
-            _terminal.unguard(name, guard)
-        self._guards, self._stream, self._lock = {}, None, threading.RLock()
+        self._guards.forget()
+        self._stream, self._lock = None, threading.RLock()
 
     # ---- what is drawn -----------------------------------------------------------------------------------------------
 
@@ -139,7 +137,7 @@ class RichDisplay:
     # ---- the terminal ------------------------------------------------------------------------------------------------
 
     def _columns(self) -> int:
-        return max(1, (80 if self._console is None else self._console.width) - 1)
+        return max(1, (self._width or _terminal.size(self._stream)[0]) - 1)
 
     def _rendered(self, lines: list[Text]) -> list[str]:
         console = self._console
