@@ -27,8 +27,8 @@ class Loop(Protocol):
 class Connection:
     """A client's socket and what is to be done with it. All methods run on the loop's thread."""
 
-    __slots__ = ("sock", "id", "loop", "limit", "closed", "_in", "_out", "_plan", "_step", "_done", "_shaking", "_writing",
-                 "_goaway", "_continued")
+    __slots__ = ("sock", "id", "loop", "limit", "closed", "unsent", "_in", "_out", "_plan", "_step", "_done", "_shaking", "_writing",
+                 "_ahead", "_goaway", "_continued")
 
     def __init__(self, sock: socket.socket, number: int, loop: Loop, limit: int) -> None:
         self.sock, self.id, self.loop, self.limit = sock, number, loop, limit
@@ -39,12 +39,8 @@ class Connection:
         self._done: Callable[[], None] | None = None
         self._shaking = isinstance(sock, ssl.SSLSocket)
         self._writing = self._goaway = self._continued = False
-        self.closed = False
-
-    @property
-    def busy(self) -> bool:
-        """Whether a request is being answered."""
-        return self._plan is not None
+        self._ahead: Step | None = None
+        self.closed = self.unsent = False
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -135,53 +131,49 @@ class Connection:
     # -- answering ----------------------------------------------------------------------------------------------
 
     def play(self, plan: Plan, done: Callable[[], None]) -> None:
-        """Goes through the plan's steps; ``done`` is called when the last byte has been handed to the network."""
+        """Goes through the plan's steps. ``done`` is called right before the last one, so that whoever has read the reply
+        finds it counted; ``unsent`` is True when its bytes got lost after all."""
         self._plan, self._done = plan, done
+        self._ahead = next(plan, None)
         self._advance()
 
     def wake(self) -> None:
         """The wait of the current step is over."""
         step, self._step = self._step, None
-        if step is not None and self._act(step):
+        if step is not None:
+            self._act(step)
             self._advance()
         self._pump()
 
     def _advance(self) -> None:
         """Takes steps until one has to wait, for time or for the network."""
-        while self._plan is not None and not self.closed and not self._out:
-            step = next(self._plan, None)
+        while self._plan is not None and self._step is None and not self.closed and not self._out:
+            step = self._ahead
             if step is None:
                 return self._finish()
+            self._ahead = next(self._plan, None)
             if step.wait > 0:
                 self._step = step
                 return self.loop.wait(self, step.wait)
-            if not self._act(step):
-                return
+            self._act(step)
 
-    def _act(self, step: Step) -> bool:
-        """Whether there is more to do at once."""
+    def _act(self, step: Step) -> None:
+        if step.then == "hang":
+            self._step = step  # nothing follows: only the client ends this
+        elif self._ahead is None and self._done is not None:
+            self._done()
+            self._done = None
         if step.data:
             self._send(step.data)
-        if self.closed or step.then == "hang":
-            return False
         if step.then == "reset":
-            self._finished()
             self.reset()
         elif step.then == "close":
             self._goaway = True
-            if not self._out:
-                self._finish()
-        return not self.closed and not self._out
 
     def _finish(self) -> None:
-        self._finished()
+        self._plan = None
         if self._goaway:
             self.close()
-
-    def _finished(self) -> None:
-        done, self._done, self._plan = self._done, None, None
-        if done is not None:
-            done()
 
     def _send(self, data: bytes) -> None:
         if self._out:
@@ -192,6 +184,7 @@ class Connection:
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             sent = 0
         except OSError:
+            self.unsent = True
             return self.close()
         if sent < len(data):
             self._out += memoryview(data)[sent:]
@@ -220,6 +213,7 @@ class Connection:
         """Ends it; a request that was being answered counts as aborted."""
         if not self.closed:
             self.closed = True
+            self.unsent = self.unsent or bool(self._out)
             self.loop.gone(self)
             self._plan = self._done = self._step = None
             self.sock.close()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
 from deluge import _json
+from deluge.testing.limits import Decision, RateLimits
 
 After = Literal["", "close", "reset", "hang"]
 
@@ -62,7 +63,7 @@ class Reply:
     """An answer before it is bytes.
 
     ``chunks`` makes it a stream (sent with chunked framing); ``mid_error`` is the protocol's error inside a stream.
-    ``model`` and ``prompt`` say what was answered; both are empty on errors. ``charge`` are the tokens that a limit counts:
+    ``model`` and ``prompt`` say what was answered (both are empty on errors), ``identity`` is the same for the same input. ``charge`` are the tokens that a limit counts:
     (input, output as it was written, output as the request reserves it).
     """
 
@@ -74,6 +75,7 @@ class Reply:
     mid_error: bytes = b""
     model: str = ""
     prompt: str = ""
+    identity: str = ""
     charge: tuple[int, int, int] = (0, 0, 0)
 
 
@@ -103,11 +105,14 @@ class Wire(Protocol):
     def reply(self, request: Request, service: Any) -> Reply:
         """The answer, which depends on nothing but the request and what the service has seen."""
 
-    def error(self, status: int, message: str, kind: str = "", code: str | None = None) -> bytes:
+    def error(self, status: int, message: str, code: str | None = None, param: str | None = None) -> bytes:
         """The body of an error in this protocol's words."""
 
-    def limit_headers(self, limit: Mapping[str, tuple[float, float, float]]) -> tuple[tuple[str, str], ...]:
-        """Rate-limit headers; ``limit`` has (limit, remaining, seconds until full) by counter."""
+    def limit_headers(self, state: Mapping[str, tuple[float, float, float]]) -> tuple[tuple[str, str], ...]:
+        """Rate-limit headers; ``state`` has (limit, remaining, seconds until full) by counter."""
+
+    def refusal(self, reply: Reply, decision: Decision, limits: RateLimits) -> Reply:
+        """What is sent instead of the reply when a limit has no room."""
 
 
 @dataclass(slots=True)
@@ -156,6 +161,3 @@ def short(prompt: str) -> str:
     if len(prompt) <= 300:
         return prompt
     return f"{prompt[:100]}… {hashlib.sha256(prompt.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
-
-
-Pick = Callable[[Request, str], Any]

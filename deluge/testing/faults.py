@@ -88,7 +88,7 @@ def chooser(script: Script, seed: int = 0, start: int = 0) -> Choice:
     return lambda request: rows[request.number - start - 1] if 0 < request.number - start <= len(rows) else None
 
 
-def drawn(shares: Mapping[Fault | str, float] | Mapping[str, float], draw: float) -> Fault | None:
+def drawn(shares: Mapping[Fault | str, float], draw: float) -> Fault | None:
     """The fault on which a number in [0, 1) falls."""
     for kind, part in shares.items():
         if draw < part:

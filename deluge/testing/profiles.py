@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 from types import MappingProxyType
 
+from deluge.testing.faults import Fault
 from deluge.testing.limits import RateLimits
 
 _NORMAL = NormalDist()
-_NO_FAULTS: Mapping[str, float] = MappingProxyType({})
+_NO_FAULTS: Mapping[str | Fault, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Profile:
     summary: str
     latency: Latency
     limits: RateLimits | None = None
-    faults: Mapping[str, float] = field(default_factory=lambda: _NO_FAULTS)
+    faults: Mapping[str | Fault, float] = field(default_factory=lambda: _NO_FAULTS)
     max_faults: int = 2
 
 
@@ -58,7 +59,7 @@ FLAKY = Profile(
     "rehearsal-flaky", "spoils one request in ten, in every way there is; the third try always works", Latency(0.05, 0.04, 0.06),
     faults=MappingProxyType({
         "500": .02, "503": .01, "429": .02, "529": .005, "reset": .01, "reset_body": .005, "truncated": .005, "malformed": .005,
-        "empty": .005, "html": .005, "error_200": .005, "bad_chunk": .0025, "hang_body": .0025,
+        "empty": .005, "html": .005, "error_200": .005, "bad_chunk": .0025, Fault("hang_body", seconds=5): .0025,
     }),
 )
 LIMITED = Profile(

@@ -11,13 +11,13 @@ import ssl
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from types import TracebackType
 
 from deluge.testing import faults as faults_room
 from deluge.testing.chat import WIRE as CHAT
 from deluge.testing.connection import Connection
-from deluge.testing.exchange import SECRET_HEADERS, Plan, Reply, Request, Seen, Step, Wire, head, share, short
+from deluge.testing.exchange import SECRET_HEADERS, Plan, Reply, Request, Seen, Step, Wire, share, short
 from deluge.testing.faults import Fault, Script
 from deluge.testing.limits import Limiter, RateLimits
 from deluge.testing.loop import EventLoop
@@ -60,7 +60,8 @@ class RehearsalServer:
         self._limiters: dict[str, Limiter] = {}
         self._limits = limits
         self._spoilt: dict[str, int] = {}
-        self._open: dict[int, Seen] = {}
+        self._open: dict[int, tuple[Seen, str]] = {}
+        self._good: set[str] = set()
         self._holding = False
         self._remember = remember > 0
         self._changed = threading.Condition()
@@ -189,7 +190,7 @@ class RehearsalServer:
             reply, fault, wire, latency = Reply(500, CHAT.error(500, f"rehearsal server: {error!r}")), None, CHAT, 0.0
         seen = self._note(request, reply, fault)
         plan = faults_room.plan(reply, fault, latency, wire)
-        self._open[connection.id] = seen
+        self._open[connection.id] = seen, reply.identity
         self._tell()
         connection.play(_held(plan) if self._holding else plan, lambda: self._ended(connection.id))
 
@@ -198,6 +199,7 @@ class RehearsalServer:
         if wire is None:
             return self._service.other(request), self._choose(request), CHAT, 0.0
         reply = self._service.checked(request, wire)
+        reply.headers += (("x-request-id", f"req_{request.number}"),)
         profile = PROFILES.get(reply.model, self._profile)
         if reply.model:
             refusal = self._limited(reply, profile, wire, request.at)
@@ -248,26 +250,29 @@ class RehearsalServer:
         seen.status = faults_room.status(reply, fault)
         if self._remember:
             self.requests.append(seen)
-            if seen.prompt and self.answered[seen.prompt]:
+            if reply.identity in self._good:
                 self.sent_again[seen.prompt] += 1
         return seen
 
     def _ended(self, connection: int) -> None:
-        seen = self._open.pop(connection)
+        seen, identity = self._open[connection]
         if seen.fault and not faults_room.harmless(seen.fault):
             seen.outcome = "faulted"
-        elif seen.status >= 400:
-            seen.outcome = "refused"
         else:
-            seen.outcome = "answered"
-            if self._remember and seen.prompt:
-                self.answered[seen.prompt] += 1
+            seen.outcome = "refused" if seen.status >= 400 else "answered"
         self.outcomes[seen.outcome] += 1
+        if self._remember and identity and seen.outcome == "answered":
+            self.answered[seen.prompt] += 1
+            self._good.add(identity)
         self._tell()
 
     def _gone(self, connection: Connection) -> None:
-        seen = self._open.pop(connection.id, None)
-        if seen is not None:
+        seen, identity = self._open.pop(connection.id, (None, ""))
+        if seen is not None and (seen.outcome == "open" or connection.unsent):
+            if seen.outcome != "open":  # it was counted right before its last bytes got lost
+                self.outcomes[seen.outcome] -= 1
+                self.answered[seen.prompt] -= seen.outcome == "answered" and self._remember
+                self._good.discard(identity)
             seen.outcome = "aborted"
             self.outcomes["aborted"] += 1
         self._tell()
