@@ -127,10 +127,9 @@ class Admission:
         lane = best.lane
         assert lane is not None
         if not lane.exempt:
-            tokens = self._tokens(best, lane)
-            wait = self.bucket.check(tokens, now)
+            wait = self.bucket.check(best.tokens, now)
             if wait > 0.0:
-                self.shared_refusal = bound_by(self.bucket, tokens, now)
+                self.shared_refusal = bound_by(self.bucket, best.tokens, now)
                 self._shared_retry_at = now + wait
                 return None
         return best
@@ -188,7 +187,7 @@ class Admission:
         self._leave_queue(task, lane)
         if call.ready and self.turns[0] is call:
             self.turns.rotate(-1)
-        tokens = self._tokens(task, lane)
+        tokens = task.tokens  # as its lane was asked for just now
         if self.running == 0:
             self.ramp.began(now)
         own = lane.take(tokens, now)
@@ -235,7 +234,8 @@ class Admission:
 
     @staticmethod
     def _tokens(task: Task, lane: Lane) -> int:
-        return lane.estimator.estimate(task.size, task.template_for(task.model).params.max_new_tokens)
+        task.tokens = lane.estimator.estimate(task.size, task.template_for(task.model).params.max_new_tokens)
+        return task.tokens
 
 
 def _head(call: Call, lane: Lane) -> Task | None:

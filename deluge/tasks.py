@@ -82,7 +82,7 @@ class Task:
     __slots__ = (
         "number", "id", "index", "call", "prompt", "size", "metadata", "sink", "key", "model", "lane", "state", "attempts",
         "burned", "rate_limited", "limited_for", "timeouts", "resent", "streamed", "idle", "created_at", "first_at",
-        "cooled_at", "flight", "exchange", "next_call", "poll_until", "template", "handle", "prefer",
+        "cooled_at", "flight", "exchange", "next_call", "poll_until", "template", "handle", "prefer", "tokens", "refused",
     )
 
     def __init__(
@@ -103,6 +103,7 @@ class Task:
         self.lane: Lane | None = None
         self.state = QUEUED
         self.attempts: tuple[Attempt, ...] = ()
+        self.tokens = 0  # the latest estimate
         self.burned = self.rate_limited = self.timeouts = 0
         self.limited_for = self.idle = 0.0
         self.resent = self.streamed = False
@@ -113,6 +114,7 @@ class Task:
         self.poll_until = 0.0
         self.key: str | None = None
         self.handle: Any = None
+        self.refused: Verdict | None = None  # why it is never sent
 
     def __lt__(self, other: Task) -> bool:
         return self.number < other.number

@@ -9,7 +9,7 @@ from typing import Any
 
 from deluge._plugins import load
 from deluge._sse import server_events
-from deluge.dialects._rate_limits import rate_limits
+from deluge.dialects._rate_limits import exhausted_for
 from deluge.errors import DelugeError
 from deluge.request import Dialect, OneCall, RequestContext
 from deluge.response import APIResponse
@@ -171,11 +171,7 @@ def rule(task: Task, outcome: Outcome, now: float) -> Ruling:
 def _landed(response: APIResponse, reply: HttpReply, wall_now: float) -> Outcome:
     failure = reply.failure
     if failure is None:
-        outcome = Outcome(response, sent=reply.sent)
-        limits = rate_limits(reply.headers, wall_now)
-        if limits:
-            outcome.nothing_left = limits.exhausted_for
-        return outcome
+        return Outcome(response, sent=reply.sent, nothing_left=exhausted_for(reply.headers, wall_now))
     lost = failure == "connection" and not reply.replied
     return Outcome(response, sent=reply.sent, stale=lost and reply.reused, crowded=TOO_MANY_FILES in reply.message)
 

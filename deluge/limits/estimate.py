@@ -9,6 +9,7 @@ OVERHEAD = 8  # tokens around a prompt that no character pays for: roles, separa
 FEW_ANSWERS = 4  # below this many answers an output counts as long as it may be
 MEMORY = 0.98  # what an answer still weighs when the next one comes: about the last fifty count
 LOWER_BOUND_RATIO = 0.125  # no tokenizer needs fewer tokens per character of ordinary text
+RENEW_EVERY = 8  # answers after which the estimate follows, once there are many
 SMOOTHNESS = 0.1  # sizes that differ by less than this share say nothing about the slope
 
 
@@ -74,11 +75,13 @@ class TokenEstimator:
     counts and writes. Answers that were cut at their limit push the guess back up towards that limit.
     """
 
-    __slots__ = ("_input", "_output")
+    __slots__ = ("_input", "_output", "_learned", "_fixed", "_slope", "_expected", "_cut")
 
     def __init__(self) -> None:
         self._input = _Line()
         self._output = _Output()
+        self._learned = 0  # answers since the numbers below were made
+        self._fixed = self._slope = self._expected = self._cut = 0.0
 
     def __repr__(self) -> str:
         output = self._output
@@ -90,21 +93,23 @@ class TokenEstimator:
 
     def input(self, input_size: int) -> int:
         """The input's part of the estimate."""
-        line = self._input
-        if not line.answers:
+        answers = self._input.answers
+        if not answers:
             return math.ceil(input_size * FIRST_RATIO) + OVERHEAD
-        learned = line.at(input_size) + _margin(line.of_rest, line.weight)
-        if line.answers < FEW_ANSWERS:
+        learned = self._fixed + self._slope * input_size
+        if answers < FEW_ANSWERS:
             learned = max(learned, input_size * FIRST_RATIO + OVERHEAD)
-        return math.ceil(learned)
+        return math.ceil(learned) if learned > 0.0 else 0
 
     def output(self, max_new_tokens: int) -> int:
         """The output's part of the estimate."""
-        most, output = max(0, max_new_tokens), self._output
-        if output.answers < FEW_ANSWERS:
+        most = max_new_tokens if max_new_tokens > 0 else 0
+        if self._output.answers < FEW_ANSWERS:
             return most
-        expected = min(most, output.mean + _margin(output.variance, output.weight))
-        return min(most, math.ceil(expected + output.cut * (most - expected)))
+        expected = self._expected
+        if expected >= most:
+            return most
+        return min(most, math.ceil(expected + self._cut * (most - expected)))
 
     def learn(self, input_size: int, input_tokens: int, output_tokens: int, max_new_tokens: int) -> None:
         """Takes in one answer's usage; ``input_tokens`` with the cached ones. Counts of zero teach nothing."""
@@ -112,6 +117,20 @@ class TokenEstimator:
             self._input.add(input_size, input_tokens)
         if output_tokens > 0:
             self._output.add(output_tokens, 0 < max_new_tokens <= output_tokens)
+        self._learned += 1
+        if self._learned < RENEW_EVERY and self._output.answers > RENEW_EVERY * RENEW_EVERY:
+            return  # with many answers behind it, one more changes little
+        self._renew()
+
+    def _renew(self) -> None:
+        """Makes the four numbers of which estimates are made, so that an estimate itself is cheap."""
+        line, output = self._input, self._output
+        self._slope = line.slope if line.answers else 0.0
+        margin = _margin(line.of_rest, line.weight)
+        self._fixed = line.tokens - self._slope * line.size + margin
+        self._expected = output.mean + _margin(output.variance, output.weight)
+        self._cut = output.cut
+        self._learned = 0
 
     def lower_bound(self, input_size: int) -> int:
         """Tokens that a text of that size must have at the very least: what exceeds a limit even so can never fit."""
