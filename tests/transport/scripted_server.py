@@ -1,4 +1,4 @@
-"""A server on loopback whose every connection runs a function of the test: it says and withholds what the test wants."""
+"""A server on loopback whose every connection runs a function of the test: it says what the test wants."""
 
 from __future__ import annotations
 
@@ -95,7 +95,9 @@ class Server:
         self._threads[0].start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None,
+    ) -> None:
         self.closing.set()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)

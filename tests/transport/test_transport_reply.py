@@ -37,7 +37,8 @@ VALID: dict[str, tuple[bytes, str]] = {
     "head": (OK + b"Content-Length: 7\r\n\r\n", "HEAD"),
     "bare line feeds": (b"HTTP/1.1 200 OK\nContent-Length: 12\n\nab\r\n\r\ncd\n\nef", "GET"),
     "chunked": (OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1;x=y\r\n!\r\n0\r\n\r\n", "POST"),
-    "chunked twice over": (OK + b"Content-Length: 3\r\nTransfer-Encoding: Chunked\r\n\r\n00A\r\n0123456789\r\n0\r\n\r\n", "GET"),
+    "chunked twice over": (
+        OK + b"Content-Length: 3\r\nTransfer-Encoding: Chunked\r\n\r\n00A\r\n0123456789\r\n0\r\n\r\n", "GET"),
     "trailers": (OK + b"Transfer-Encoding: chunked\r\n\r\n2 \r\nok\r\n0\r\nX-Sum: 1\r\nY: 2\r\n\r\n", "POST"),
     "no end of trailers": (OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n", "POST"),
     "chunked empty": (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "POST"),
@@ -104,7 +105,9 @@ def by_standard(data: bytes, method: str) -> tuple[int, dict[str, str], bytes, b
     return reply.status, fields, reply.read(), stays
 
 
-def by_us(data: bytes, method: str, cuts: list[int], max_wire: int = 1 << 20) -> tuple[int, dict[str, str], bytes, bool]:
+def by_us(
+    data: bytes, method: str, cuts: list[int], max_wire: int = 1 << 20,
+) -> tuple[int, dict[str, str], bytes, bool]:
     reader = ReplyReader(bodiless=method == "HEAD", max_wire=max_wire)
     body = b""
     for begin, end in zip([0, *cuts], [*cuts, len(data)]):
@@ -244,7 +247,8 @@ def test_compressed_content_that_is_cut_or_broken(coding: str) -> None:
 
 def test_content_grows_only_so_far() -> None:
     bomb = gzip.compress(b"\0" * 50_000_000)
-    for data, codings in ((bomb, ("gzip",)), (gzip.compress(bomb), ("gzip", "gzip")), (zlib.compress(bytes(2_000)), ("deflate",))):
+    twice, small = gzip.compress(bomb), zlib.compress(bytes(2_000))
+    for data, codings in ((bomb, ("gzip",)), (twice, ("gzip", "gzip")), (small, ("deflate",))):
         with pytest.raises(TooLargeError):
             Decoder(codings, 1_000).feed(data)
     exact = Decoder(("gzip",), 1_000)
