@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any, Generic, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 
 # In the order in which they are written.
 KEYS = (
@@ -68,7 +68,13 @@ def _clean(text: str, longest: int = _LONGEST) -> str:
     return text if len(text) <= longest else text[:longest - 3] + "..."
 
 
-class StderrHandler(logging.StreamHandler[TextIO]):
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[TextIO]
+else:  # Python 3.10 cannot subscript it
+    _StreamHandler = logging.StreamHandler
+
+
+class StderrHandler(_StreamHandler):
     """A handler that writes to what ``sys.stderr`` is at the moment, so that its lines stay clear of a display."""
 
     def __init__(self, level: int = logging.NOTSET) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -65,7 +66,7 @@ class Ticker:
             thread.join(_PATIENCE)
 
     def forget(self) -> None:
-        """In a forked child: there is no thread, the locks may be held for ever, and the terminal is the parent's."""
+        """In a forked child, where it happens by itself: there is no thread, the locks may be held for ever, and the terminal is the parent's."""
         self._lock, self._over, self._thread = threading.RLock(), threading.Event(), None
         self._over.set()
         self._drop()
@@ -114,3 +115,13 @@ def _close_all() -> None:
     """A thread that draws while the interpreter goes down would hold the lock of standard error."""
     for ticker in list(_open):
         ticker.close()
+
+
+def _forget_all() -> None:
+    for ticker in list(_open):
+        ticker.forget()
+    _open.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

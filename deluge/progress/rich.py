@@ -96,7 +96,7 @@ class RichDisplay:
         good = not now.failed and not now.cancelled
         mark = ("+ " if good else "! ") if self._ascii else ("✓ " if good else "✗ ")
         name = _words.name(now)
-        text = Text(mark, style="green" if good else "red").append(name, style="bold").append("  ")
+        text = Text().append(mark, style="green" if good else "red").append(name, style="bold").append("  ")
         return text.append_text(self._line(_words.outcome(now), "", text.cell_len))
 
     def _bar(self, now: StatusSnapshot) -> Text:
@@ -107,7 +107,7 @@ class RichDisplay:
         name = _words.name(now)
         figures = _words.progress(now)
         room = self._columns() - len(_words.line(figures)) - 2 * len(figures)
-        text = Text(spinner + " ", style="cyan")
+        text = Text().append(spinner + " ", style="cyan")
         if room >= cell_len(name) + 4:
             text.append(name, style="bold").append("  ")
             room -= cell_len(name) + 2

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import subprocess
 import sys
 import textwrap
@@ -10,7 +11,7 @@ import pytest
 
 from deluge import _plugins
 from deluge.errors import ConfigError
-from deluge.progress import _terminal, display
+from deluge.progress import Ticker, _terminal, display
 from deluge.progress.manual import ManualDisplay
 from deluge.progress.rich import RichDisplay
 from deluge.progress.silent import SilentDisplay
@@ -406,7 +407,24 @@ def test_a_display_is_one_new_file(tmp_path, monkeypatch):
     assert shown.text == "<.....>"
 
 
-def test_a_forked_child_gets_its_streams_back(terminal):
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_prints_while_the_parent_draws(terminal, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", terminal.second())
+    ticker = Ticker(display("rich"), lambda: HALF)
+    ticker.open()
+    ticker.refresh()
+    with ticker._lock, ticker._display._inner._lock:  # as if it were drawing at this very moment
+        child = os.fork()
+        if child == 0:
+            print("from the child", flush=True)
+            os._exit(int(ticker._display is not None))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert "from the child" in terminal.screen
+    ticker.close()
+    sys.stdout.close()
+
+
+def test_a_forgotten_display_gives_its_streams_back(terminal):
     shown = display("rich")
     shown.open(HALF)
     assert sys.stderr is not terminal.stream
