@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from deluge.errors import ConfigError
@@ -15,6 +16,7 @@ from deluge.prompt.coerce import as_conversation
 
 _HOLE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _NO_NAME = re.compile(r"[\"'\n:!]|^\s*$")
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _IDS = ("id", "custom_id")
 # What other programs call a sampling parameter of ours.
 _ALIASES = {
@@ -26,6 +28,24 @@ _ROW_KEYS = frozenset({"prompt", "messages", "system", "model", "metadata", *_ID
 _BATCH_KEYS = frozenset({"method", "url", "body", *_IDS})
 # Of a batch line's body: what the command decides (the model, whether to stream) and what makes the prompt.
 _BODY_KEYS = frozenset({"model", "stream", "messages", "input", "prompt", "instructions"})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One prompt of a work list.
+
+    ``index`` counts the rows from 0, ``line`` is the line in the file (from 1) on which the row ends. ``params`` are
+    the sampling parameters that the row itself sets. ``error`` says why it cannot be sent: ``prompt`` is then None.
+    """
+
+    index: int
+    line: int
+    prompt: Conversation | None = None
+    id: str | int | float | None = None
+    metadata: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    model: str | None = None
+    params: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    error: str | None = None
 
 
 class RowError(Exception):

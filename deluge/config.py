@@ -164,7 +164,7 @@ class PoolEntry:
 
 def make_pool(config: ClientConfig) -> tuple[PoolEntry, ...]:
     """The models that a configuration means; ``ConfigError`` where they do not fit together."""
-    picked = [_resolved(name, config) for name in config.model_names]
+    picked = [resolved(name, config) for name in config.model_names]
     weights = _weights_of(config, len(picked))
     params = _params_of(config, len(picked))
     entries = [
@@ -173,7 +173,7 @@ def make_pool(config: ClientConfig) -> tuple[PoolEntry, ...]:
     ]
     known = {entry.model.id for entry in entries}
     for name in config.fallback_models:
-        model, effort = _resolved(name, config)
+        model, effort = resolved(name, config)
         if model.id not in known:
             entries.append(PoolEntry(model, _with_effort(params[0], effort), 0.0))
             known.add(model.id)
@@ -181,7 +181,7 @@ def make_pool(config: ClientConfig) -> tuple[PoolEntry, ...]:
     return tuple(entries)
 
 
-def _resolved(name: str, config: ClientConfig) -> tuple[Model, str | None]:
+def resolved(name: str, config: ClientConfig) -> tuple[Model, str | None]:
     """The model of a name; any name goes with a ``base_url``."""
     if config.base_url is None:
         return resolve(name)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypedDict, cast
 
 from deluge import _log
+from deluge._rowform import Row
 from deluge.config import ClientConfig, PoolEntry
 from deluge.endpoints import base_url_of, dialect_of, key_of, today
 from deluge.engine import Engine
@@ -25,6 +26,7 @@ from deluge.request import RequestOptions, RequestTemplate
 from deluge.response import APIResponse
 from deluge.retry import RetryPolicy
 from deluge.router import Router
+from deluge.rowplan import RowTemplates
 from deluge.tasks import Call, Receiver, Task
 from deluge.tools import MCPServer, Tool
 from deluge.tools.output import output_schema_of
@@ -74,8 +76,9 @@ class Plan:
         self._sized = _tools_size(self.options)
         self._cache_lock = cache_lock
         self._key: str | None = None
+        self._rows = RowTemplates()
         self.call = Call(
-            next(engine.call_ids), templates={entry.model.id: self._template(entry) for entry in pool}, router=router,
+            next(engine.call_ids), templates={entry.model.id: self.template(entry) for entry in pool}, router=router,
             policy=RetryPolicy(
                 config.max_attempts, config.retry, retry_timeouts=config.retry_timeouts,
                 retry_possibly_billed=config.retry_possibly_billed, rate_limit_patience=config.rate_limit_patience,
@@ -88,7 +91,12 @@ class Plan:
         )
 
     def task(self, index: int, prompt: Any, sink: Any = None) -> Task:
-        """The task of one prompt. ``ConfigError`` names the index of a prompt of the wrong type."""
+        """The task of one prompt. ``ConfigError`` names the index of a prompt of the wrong type.
+
+        A row of a work list that cannot be sent is a task that ends with an error of kind ``input``.
+        """
+        if type(prompt) is Row:
+            return self._rows.task(self, index, prompt)
         conversation = as_conversation(prompt, index)
         size = size_of(conversation) + self._sized
         prefer = self.prefer
@@ -126,7 +134,12 @@ class Plan:
         tools = [_tool_facts(tool) for tool in options.tools]
         return [1, pool, tools, options.output_schema, options.extra_body, options.use_responses_api, options.tool_choice]
 
-    def _template(self, entry: PoolEntry) -> RequestTemplate:
+    def next_model(self) -> str:
+        """The model whose turn it is by weight."""
+        return str(self.engine.reading(lambda scheduler: self.call.router.pick()))
+
+    def template(self, entry: PoolEntry) -> RequestTemplate:
+        """How prompts of this call are asked of one model."""
         model, config = entry.model, self.config
         self._warn_of_retirement(model)
         dialect = dialect_of(model, self.options.use_responses_api)

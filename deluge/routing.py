@@ -40,6 +40,9 @@ class Routing(Admission):
 
     def _admit(self, task: Task, now: float) -> None:
         """Queues a task in its lane, in another one where that is shut, or ends it where none can take it."""
+        if task.refused is not None:
+            self._end(task, failed(task, task.refused), now)
+            return
         lane = self.lane_of(task)
         if self._shut(lane, now):
             other = self._other(task, now)

@@ -12,44 +12,23 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from types import MappingProxyType
 from typing import IO, Any
 
 from deluge import _json
-from deluge._rowform import RowError, Template, WorkItem, item_of_data, item_of_json
+from deluge._rowform import Row, RowError, Template, WorkItem, item_of_data, item_of_json
 from deluge.errors import ConfigError
 from deluge.prompt import Conversation
 from deluge.record import RECORD_KEYS, RECORD_VERSION, record
 
 __all__ = ["RECORD_KEYS", "RECORD_VERSION", "RecordWriter", "Row", "count_rows", "read_rows", "record"]
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _CSV_DELIMITERS = {".csv": "", ".tsv": "\t", ".tab": "\t"}  # "" = whichever of , ; and tab the header has most of
 _PLAIN_TEXT = (".txt", ".text")
 _LONGEST_CELL = 2**31 - 1  # prompts are longer than the 128 KB that csv allows
 _WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _BOM = b"\xef\xbb\xbf"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One prompt of a work list.
-
-    ``index`` counts the rows from 0, ``line`` is the line in the file (from 1) on which the row ends. ``params`` are
-    the sampling parameters that the row itself sets. ``error`` says why it cannot be sent: ``prompt`` is then None.
-    """
-
-    index: int
-    line: int
-    prompt: Conversation | None = None
-    id: str | int | float | None = None
-    metadata: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
-    model: str | None = None
-    params: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
-    error: str | None = None
 
 
 def read_rows(
