@@ -66,7 +66,7 @@ class Ticker:
             thread.join(_PATIENCE)
 
     def forget(self) -> None:
-        """In a forked child, where it happens by itself: no thread runs, locks may be held for ever, the terminal is shared."""
+        """In a forked child, where it happens by itself: no thread runs, locks may be held, the terminal is shared."""
         self._lock, self._over, self._thread = threading.RLock(), threading.Event(), None
         self._over.set()
         self._drop()
