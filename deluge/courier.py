@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Union
 
@@ -18,6 +19,9 @@ _retries = logger_of("retry")
 
 Pairs = list[tuple[Task, APIResponse]]
 _Job = Union[Pairs, Callable[[], None], None]
+
+CROWD = 2  # deliveries in one go from which there is load
+BREATH = 0.0005  # seconds
 
 _here = threading.local()
 
@@ -66,17 +70,32 @@ def _run(jobs: queue.SimpleQueue[_Job]) -> None:
     _here.yes = True
     while True:
         job = jobs.get()
-        if job is None:
-            return
-        if isinstance(job, list):
-            for task, response in job:
-                _deliver(task, response)
-        else:
-            try:
-                job()
-            except Exception as error:
-                logger.error("the courier failed", exc_info=error)
+        count = 0
+        while True:
+            if job is None:
+                return
+            _attend(job)
+            count += 1
+            if jobs.empty():
+                if count < CROWD:
+                    break
+                count = 0
+                time.sleep(BREATH)  # under load each wake-up costs more than the delivery: let a few gather
+                if jobs.empty():
+                    break
+            job = jobs.get()
         del job
+
+
+def _attend(job: Pairs | Callable[[], None]) -> None:
+    if isinstance(job, list):
+        for task, response in job:
+            _deliver(task, response)
+        return
+    try:
+        job()
+    except Exception as error:
+        logger.error("the courier failed", exc_info=error)
 
 
 def _deliver(task: Task, response: APIResponse) -> None:

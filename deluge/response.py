@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from deluge.errors import ResponseError, error_class
 from deluge.params import SamplingParams
@@ -16,8 +16,7 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"
 Source = Literal["api", "cache", "journal", "dedupe", "batch"]
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One HTTP try. ``kind`` is None when it brought the answer; ``latency`` in seconds, ``started_at`` epoch seconds.
 
     ``possibly_billed``: the request had left and no answer came, so that the provider may charge for it.
