@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from deluge.testing.fixture import rehearsal
 
 __all__ = [
-    "PROFILES", "Fault", "Latency", "Profile", "RateLimits", "RehearsalServer", "Request", "Seen", "assert_all_answered",
-    "assert_nothing_sent_again", "assert_within_limit", "embedded_server", "embedded_url", "rehearsal",
+    "PROFILES", "Fault", "Latency", "Profile", "RateLimits", "RehearsalServer", "Request", "Seen",
+    "assert_all_answered", "assert_nothing_sent_again", "assert_within_limit", "embedded_server", "embedded_url",
+    "rehearsal",
 ]
 
 

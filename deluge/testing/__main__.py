@@ -18,8 +18,8 @@ def shares(text: str) -> dict[str, float]:
 
 
 SERVER: dict[str, Callable[[str], Any]] = {
-    "host": str, "port": int, "latency": float, "every": float, "profile": str, "seed": int, "script": shares, "api_key": str,
-    "certfile": str, "keyfile": str, "remember": int,
+    "host": str, "port": int, "latency": float, "every": float, "profile": str, "seed": int, "script": shares,
+    "api_key": str, "certfile": str, "keyfile": str, "remember": int,
 }
 LIMITS: dict[str, Callable[[str], Any]] = {
     "requests": float, "tokens": float, "per": float, "kind": str, "slice": float, "counts": str,
@@ -50,7 +50,8 @@ def main(words: Sequence[str]) -> int:
     """Serves until Ctrl-C; the first line of the output is the base URL."""
     try:
         with server_of(words) as server:
-            print(server.base_url, flush=True)
+            sys.stdout.write(server.base_url + "\n")
+            sys.stdout.flush()
             threading.Event().wait()
     except KeyboardInterrupt:
         pass

@@ -11,9 +11,9 @@ By itself a prompt is answered with its own last user text. What else it may bri
 | ``[[filter]]`` | nothing, finish reason ``content_filter`` |
 | ``[[latency 1.5]]`` | the same as without, after that many seconds |
 | ``[[fault 503]]``, ``[[fault reset x2]]`` | that fault, each time or the first two (see ``deluge.testing.faults``) |
-| a JSON schema | the smallest valid instance, filled with the sum, numbers, quoted strings and names of the prompt |
+| a JSON schema | a small valid instance, filled with the prompt's sum, numbers, quoted strings and names |
 | JSON mode | an object with the keys that the prompt sketches (``{"score": int}``), else ``{"answer": …}`` |
-| tools, and a text that names one | a call of it, with arguments as for a schema; several that are named are called in parallel |
+| tools, and a text that names one | a call of it, arguments as for a schema; several names are called in parallel |
 | ``[[call NAME {"a": 1}]]`` | that call, with these arguments |
 | ``[[rounds 3]]`` | calls in three rounds before the answer |
 | ``tool_choice`` ``required``, or a name | a call, whatever the text says |
@@ -43,9 +43,11 @@ TOKEN = 4  # characters
 MEDIUM = 85  # tokens of a picture or file
 REFUSAL = "I'm sorry, but I can't help with that."
 EFFORTS = {"none": 0, "minimal": 8, "low": 16, "medium": 32, "high": 64, "xhigh": 96, "max": 128}  # tokens of reasoning
-_VOCABULARY = ("rain", "falls", "on", "quiet", "hills", "and", "rivers", "carry", "it", "down", "to", "the", "wide", "grey", "sea",
-               "where", "small", "boats", "wait", "for", "wind")
-_WORDS = re.compile(r"\b(?:write|say|give me|generate|produce|in|exactly)\s+(?:exactly\s+|about\s+)?(\d{1,7})\s+words\b", re.IGNORECASE)
+_VOCABULARY = ("rain", "falls", "on", "quiet", "hills", "and", "rivers", "carry", "it", "down", "to", "the", "wide",
+               "grey", "sea", "where", "small", "boats", "wait", "for", "wind")
+_WORDS = re.compile(
+    r"\b(?:write|say|give me|generate|produce|in|exactly)\s+(?:exactly\s+|about\s+)?(\d{1,7})\s+words\b", re.IGNORECASE,
+)
 _SAY = re.compile(r"\[\[say (.*?)\]\]", re.DOTALL)
 _CALL = re.compile(r"\[\[call ([\w.-]+)\s*(\{.*?\})?\s*\]\]", re.DOTALL)
 _ROUNDS = re.compile(r"\[\[rounds (\d+)\]\]")
@@ -109,7 +111,7 @@ class Ask:
 
     @property
     def prompt(self) -> str:
-        """The request's name in logs: the user's last text, and which turn of the conversation it is, if not the first."""
+        """The request's name in logs: the user's last text, and which turn it is when it is not the first."""
         spoken = sum(turn.role != "system" for turn in self.turns)
         return self.text if spoken <= 1 else f"{self.text} (turn {spoken})"
 
@@ -290,7 +292,8 @@ def _wanted(ask: Ask, text: str, round_: int) -> list[tuple[Tool, str | None]]:
     if spelled:
         return spelled
     named: list[tuple[Tool, str | None]] = [(tool, None) for tool in ask.tools if _names(text, tool.name)]
-    if named or (ask.choice == "auto" and not rounds and not re.search(r"\b(use|call) (a|the|your) tools?\b", text, re.I)):
+    if named or (ask.choice == "auto" and not rounds
+                 and not re.search(r"\b(use|call) (a|the|your) tools?\b", text, re.I)):
         return named
     return [(ask.tools[0], None)]
 

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from fractions import Fraction
 
 _ASKED = re.compile(
-    r"(?:^|\b(?:what is|what's|how much is|calculate|compute|evaluate|solve)\b:?)\s*([-+(\d][\d\s.,+\-*/×÷x^()%]*[\d)])\s*=?\s*[?.!]*\s*$",
-    re.IGNORECASE,
+    r"(?:^|\b(?:what is|what's|how much is|calculate|compute|evaluate|solve)\b:?)\s*"
+    r"([-+(\d][\d\s.,+\-*/×÷x^()%]*[\d)])\s*=?\s*[?.!]*\s*$", re.IGNORECASE,
 )
-_WORDS = (("multiplied by", "*"), ("divided by", "/"), ("times", "*"), ("plus", "+"), ("minus", "-"), ("×", "*"), ("÷", "/"), ("^", "**"))
+_WORDS = (("multiplied by", "*"), ("divided by", "/"), ("times", "*"), ("plus", "+"), ("minus", "-"), ("×", "*"),
+          ("÷", "/"), ("^", "**"))
 _TWO: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv, ast.Mod: operator.mod,
-    ast.FloorDiv: lambda a, b: Fraction(a // b),
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.Mod: operator.mod, ast.FloorDiv: lambda a, b: Fraction(a // b),
 }
 
 

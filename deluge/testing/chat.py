@@ -1,4 +1,4 @@
-"""The rehearsal provider's chat completions: requests are checked as OpenAI checks them, replies worded as it words them."""
+"""The rehearsal provider's chat completions, with requests checked and replies worded as OpenAI does it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ _TYPES = {
     503: "server_error", 504: "server_error", 529: "overloaded_error",
 }
 _CODES = {429: "rate_limit_exceeded", 503: "overloaded"}
-_HEADERS = {"requests": "requests", "tokens": "tokens", "input_tokens": "input-tokens", "output_tokens": "output-tokens"}
+_TIERS = {None: "default", "auto": "default", "fast": "priority"}  # what was asked for, and what is billed
+_HEADERS = {"requests": "requests", "tokens": "tokens", "input_tokens": "input-tokens",
+            "output_tokens": "output-tokens"}
 _MAX_EVENTS = 2000  # of one streamed text: a longer one comes in larger pieces
 
 
@@ -45,7 +47,7 @@ class Chat:
             cached = service.cached(ask.model, prefixes(ask)) if ask.input_tokens >= CACHE_FROM else 0
             answer = answered(ask, cached)
         except Problem as problem:
-            return Reply(problem.status, self.error(problem.status, str(problem), code=problem.code, param=problem.param))
+            return Reply(problem.status, self.error(problem.status, str(problem), problem.code, problem.param))
         except SchemaError as error:
             return Reply(400, self.error(400, f"Invalid schema: {error}", param="response_format"))
         return self._completion(request, ask, answer)
@@ -53,11 +55,10 @@ class Chat:
     def _completion(self, request: Request, ask: Ask, answer: Answer) -> Reply:
         body = request.json
         copies = body.get("n") or 1
-        usage = _usage(answer, copies)
+        usage, tier = _usage(answer, copies), body.get("service_tier")
         frame = {
-            "id": f"chatcmpl-{request.number}", "object": "chat.completion", "created": int(time.time()), "model": ask.model,
-            "service_tier": {None: "default", "auto": "default", "fast": "priority"}.get(tier := body.get("service_tier"), tier),
-            "system_fingerprint": "fp_rehearsal",
+            "id": f"chatcmpl-{request.number}", "object": "chat.completion", "created": int(time.time()),
+            "model": ask.model, "service_tier": _TIERS.get(tier, tier), "system_fingerprint": "fp_rehearsal",
         }
         written = usage["completion_tokens"]
         reply = Reply(model=ask.model, prompt=ask.prompt, identity=str(hash(ask.turns)),
@@ -65,7 +66,7 @@ class Chat:
         if body.get("stream"):
             reply.content_type = "text/event-stream; charset=utf-8"
             reply.chunks = tuple(_events(frame, answer, body, usage, copies))
-            reply.mid_error = b"data: " + self.error(500, "The server had an error while processing your request.") + b"\n\n"
+            reply.mid_error = b"data: " + self.error(500, "The server had an error during your request.") + b"\n\n"
         else:
             choices = [_choice(index, answer, body) for index in range(copies)]
             reply.body = _json.dumps({**frame, "choices": choices, "usage": usage})
@@ -73,21 +74,24 @@ class Chat:
 
     def _models(self, name: str, service: Service) -> Reply:
         if name and not service.knows(name):
-            return Reply(404, self.error(404, f"The model '{name}' does not exist", code="model_not_found", param="model"))
-        rows = [{"id": one, "object": "model", "created": 0, "owned_by": "deluge"} for one in ([name] if name else service.names())]
+            return Reply(404, self.error(404, f"The model '{name}' does not exist", "model_not_found", "model"))
+        rows = [{"id": one, "object": "model", "created": 0, "owned_by": "deluge"}
+                for one in ([name] if name else service.names())]
         return Reply(body=_json.dumps(rows[0] if name else {"object": "list", "data": rows}))
 
     def error(self, status: int, message: str, code: str | None = None, param: str | None = None) -> bytes:
         """OpenAI's error object."""
         kind = _TYPES.get(status, "invalid_request_error")
-        return _json.dumps({"error": {"message": message, "type": kind, "param": param, "code": code or _CODES.get(status)}})
+        return _json.dumps({"error": {"message": message, "type": kind, "param": param,
+                                      "code": code or _CODES.get(status)}})
 
     def limit_headers(self, state: Mapping[str, tuple[float, float, float]]) -> tuple[tuple[str, str], ...]:
         """``x-ratelimit-limit-…``, ``-remaining-…`` and ``-reset-…`` for each counter."""
         headers = []
         for name, (limit, remaining, full_in) in state.items():
             word = _HEADERS[name]
-            headers += [(f"x-ratelimit-limit-{word}", f"{limit:.0f}"), (f"x-ratelimit-remaining-{word}", f"{math.floor(remaining + 1e-9)}"),
+            headers += [(f"x-ratelimit-limit-{word}", f"{limit:.0f}"),
+                        (f"x-ratelimit-remaining-{word}", f"{math.floor(remaining + 1e-9)}"),
                         (f"x-ratelimit-reset-{word}", duration(full_in))]
         return tuple(headers)
 
@@ -99,14 +103,15 @@ class Chat:
         if math.isinf(decision.retry_after):
             message = f"Request too large for {reply.model} on {what}: Limit {limit:g}, Requested {decision.asked:g}."
         else:
-            message = (f"Rate limit reached for {reply.model} on {what}: Limit {limit:g}, Requested {decision.asked:g}. "
-                       f"Please try again in {duration(decision.retry_after)}.")
+            message = (f"Rate limit reached for {reply.model} on {what}: Limit {limit:g}, "
+                       f"Requested {decision.asked:g}. Please try again in {duration(decision.retry_after)}.")
             if limits.retry_after:
                 after = (("retry-after-ms", str(math.ceil(decision.retry_after * 1000))),
                          ("retry-after", str(math.ceil(decision.retry_after))))
-        error = {"message": message, "type": "requests" if name == "requests" else "tokens", "param": None, "code": "rate_limit_exceeded"}
-        return Reply(429, _json.dumps({"error": error}), headers=(*reply.headers, *after), model=reply.model, prompt=reply.prompt,
-                     identity=reply.identity)
+        error = {"message": message, "type": "requests" if name == "requests" else "tokens", "param": None,
+                 "code": "rate_limit_exceeded"}
+        return Reply(429, _json.dumps({"error": error}), headers=(*reply.headers, *after), model=reply.model,
+                     prompt=reply.prompt, identity=reply.identity)
 
 
 def _usage(answer: Answer, copies: int) -> dict[str, Any]:
@@ -126,13 +131,15 @@ def _usage(answer: Answer, copies: int) -> dict[str, Any]:
 def _choice(index: int, answer: Answer, body: Mapping[str, Any]) -> dict[str, Any]:
     silent = answer.calls or answer.refusal
     message: dict[str, Any] = {
-        "role": "assistant", "content": None if silent else answer.text, "refusal": answer.refusal or None, "annotations": [],
+        "role": "assistant", "content": None if silent else answer.text, "refusal": answer.refusal or None,
+        "annotations": [],
     }
     if answer.thinking:
         message["reasoning_content"] = answer.thinking
     if answer.calls:
         message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}} for call in answer.calls
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in answer.calls
         ]
     logprobs = _logprobs(pieces(answer.text), body) if body.get("logprobs") else None
     return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": answer.finish}
@@ -154,13 +161,16 @@ def _logprob(word: str, value: float) -> dict[str, Any]:
 
 # -- streams --------------------------------------------------------------------------------------------------------
 
-def _events(frame: Mapping[str, Any], answer: Answer, body: Mapping[str, Any], usage: Mapping[str, Any], copies: int) -> Iterator[bytes]:
+def _events(frame: Mapping[str, Any], answer: Answer, body: Mapping[str, Any], usage: Mapping[str, Any],
+            copies: int) -> Iterator[bytes]:
     told = bool((body.get("stream_options") or {}).get("include_usage"))
     base = {**frame, "object": "chat.completion.chunk", **({"usage": None} if told else {})}
     for index in range(copies):
         for delta, logprobs in _deltas(answer, body):
-            yield _event({**base, "choices": [{"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": None}]})
-        yield _event({**base, "choices": [{"index": index, "delta": {}, "logprobs": None, "finish_reason": answer.finish}]})
+            yield _event({**base, "choices": [{"index": index, "delta": delta, "logprobs": logprobs,
+                                               "finish_reason": None}]})
+        yield _event({**base, "choices": [{"index": index, "delta": {}, "logprobs": None,
+                                           "finish_reason": answer.finish}]})
     if told:
         yield _event({**base, "choices": [], "usage": usage})
     yield b"data: [DONE]\n\n"

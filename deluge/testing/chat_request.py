@@ -9,7 +9,8 @@ from typing import Any, Literal
 from deluge.testing.answers import Ask, Call, Tool, Turn
 
 _ROLES: dict[str, Literal["system", "user", "assistant", "tool"]] = {
-    "system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool", "function": "tool",
+    "system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool",
+    "function": "tool",
 }
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _RANGES = {  # parameter -> (least, most)
@@ -33,7 +34,8 @@ def asked(body: Mapping[str, Any], knows: Callable[[object], bool]) -> Ask:
     if not isinstance(model, str) or not model:
         raise Problem("you must provide a model parameter")
     if not knows(model):
-        raise Problem(f"The model `{model}` does not exist or you do not have access to it.", "model", "model_not_found", 404)
+        raise Problem(f"The model `{model}` does not exist or you do not have access to it.", "model",
+                      "model_not_found", 404)
     turns = _turns(body.get("messages"))
     _check(body)
     tools = _tools(body.get("tools"))
@@ -41,7 +43,8 @@ def asked(body: Mapping[str, Any], knows: Callable[[object], bool]) -> Ask:
     stop = body.get("stop") or ()
     limit = body.get("max_completion_tokens")
     return Ask(
-        model, turns, tools, _choice(body.get("tool_choice"), tools), body.get("parallel_tool_calls") is not False, schema, json_mode,
+        model, turns, tools, _choice(body.get("tool_choice"), tools), body.get("parallel_tool_calls") is not False,
+        schema, json_mode,
         body.get("max_tokens") if limit is None else limit, body.get("reasoning_effort") or "",
         (stop,) if isinstance(stop, str) else tuple(stop),
     )
@@ -65,7 +68,8 @@ def _check(body: Mapping[str, Any]) -> None:
         raise Problem("The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options")
     stop = body.get("stop")
     if isinstance(stop, list) and len(stop) > 4:
-        raise Problem("Invalid 'stop': array too long. Expected an array with maximum length 4.", "stop", "array_above_max_length")
+        raise Problem("Invalid 'stop': array too long. Expected an array with maximum length 4.", "stop",
+                      "array_above_max_length")
     if body.get("reasoning_effort") not in (None, *_EFFORTS):
         raise Problem("Invalid value for 'reasoning_effort'.", "reasoning_effort", "invalid_value")
 
@@ -78,7 +82,8 @@ def _turns(messages: Any) -> tuple[Turn, ...]:
     if not isinstance(messages, list):
         raise Problem("Invalid type for 'messages': expected an array of objects.", "messages", "invalid_type")
     if not messages:
-        raise Problem("Invalid 'messages': empty array. Expected an array with minimum length 1.", "messages", "empty_array")
+        raise Problem("Invalid 'messages': empty array. Expected an array with minimum length 1.", "messages",
+                      "empty_array")
     turns = tuple(_turn(message, f"messages[{at}]") for at, message in enumerate(messages))
     _paired(turns)
     return turns
@@ -89,7 +94,8 @@ def _turn(message: Any, where: str) -> Turn:
         raise Problem(f"Invalid type for '{where}': expected an object.", where, "invalid_type")
     role = _ROLES.get(str(message.get("role")))
     if role is None:
-        raise Problem(f"Invalid value: '{message.get('role')}'. Supported values are: {', '.join(_ROLES)}.", f"{where}.role", "invalid_value")
+        raise Problem(f"Invalid value: '{message.get('role')}'. Supported values are: {', '.join(_ROLES)}.",
+                      f"{where}.role", "invalid_value")
     calls = tuple(_call(call, where) for call in message.get("tool_calls") or ())
     content = message.get("content")
     if content is None and not calls and not message.get("refusal"):
@@ -118,10 +124,13 @@ def _content(content: Any, where: str) -> tuple[str, int]:
 
 def _call(call: Any, where: str) -> Call:
     function = call.get("function") if isinstance(call, Mapping) else None
-    fields = (call.get("id"), function.get("name"), function.get("arguments")) if isinstance(function, Mapping) else (None,)
+    if not isinstance(function, Mapping):
+        function = {}
+    fields = call.get("id") if isinstance(call, Mapping) else None, function.get("name"), function.get("arguments")
     if not all(isinstance(one, str) for one in fields):
-        raise Problem(f"Invalid '{where}.tool_calls': id, function.name and function.arguments must be strings.", where, "invalid_type")
-    return Call(*fields)
+        raise Problem(f"Invalid '{where}.tool_calls': id, function.name and function.arguments must be strings.", where,
+                      "invalid_type")
+    return Call(*map(str, fields))
 
 
 def _paired(turns: tuple[Turn, ...]) -> None:
@@ -130,16 +139,17 @@ def _paired(turns: tuple[Turn, ...]) -> None:
     for at, turn in enumerate(turns):
         if turn.role == "tool":
             if turn.call_id not in waiting:
-                raise Problem("Invalid parameter: messages with role 'tool' must be a response to a preceding message with "
-                              "'tool_calls'.", f"messages[{at}].role")
+                raise Problem("Invalid parameter: messages with role 'tool' must be a response to a preceding message "
+                              "with 'tool_calls'.", f"messages[{at}].role")
             waiting.remove(turn.call_id)
             continue
         if waiting:
             break
         waiting = [call.id for call in turn.calls]
     if waiting:
-        raise Problem("An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. "
-                      f"The following tool_call_ids did not have response messages: {', '.join(waiting)}", "messages")
+        raise Problem("An assistant message with 'tool_calls' must be followed by tool messages responding to each "
+                      "'tool_call_id'. The following tool_call_ids did not have response messages: "
+                      + ", ".join(waiting), "messages")
 
 
 # -- tools and formats ----------------------------------------------------------------------------------------------
@@ -156,7 +166,8 @@ def _tool(row: Any, where: str) -> Tool:
     kind = row.get("type") if isinstance(row, Mapping) else None
     spec = row.get(kind) if kind in ("function", "custom") else None
     if not isinstance(spec, Mapping) or not _NAME.fullmatch(str(spec.get("name"))):
-        raise Problem(f"Invalid '{where}': a function with a name that matches '^[a-zA-Z0-9_-]+$' is required.", where, "invalid_value")
+        raise Problem(f"Invalid '{where}': a function with a name that matches '^[a-zA-Z0-9_-]+$' is required.", where,
+                      "invalid_value")
     schema = spec.get("parameters") or {"type": "object", "properties": {}}
     if spec.get("strict"):
         _strict(schema, f"{where}.function.parameters", f"function '{spec['name']}'")
@@ -167,7 +178,8 @@ def _choice(choice: Any, tools: tuple[Tool, ...]) -> str:
     if choice is None:
         return "auto"
     if not tools:
-        raise Problem("Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are specified.", "tool_choice")
+        raise Problem("Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are specified.",
+                      "tool_choice")
     if choice in ("auto", "none", "required"):
         return str(choice)
     if isinstance(choice, Mapping) and choice.get("type") == "allowed_tools":
@@ -184,14 +196,16 @@ def _format(wanted: Any, turns: tuple[Turn, ...]) -> tuple[Mapping[str, Any] | N
         return None, False
     if kind == "json_object":
         if not any("json" in turn.text.lower() for turn in turns):
-            raise Problem("'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.",
-                          "messages")
+            raise Problem("'messages' must contain the word 'json' in some form, to use 'response_format' of type "
+                          "'json_object'.", "messages")
         return None, True
     spec = wanted.get("json_schema") if kind == "json_schema" else None
     if not isinstance(spec, Mapping):
-        raise Problem("Missing required parameter: 'response_format.json_schema'.", "response_format.json_schema", "missing_required_parameter")
+        raise Problem("Missing required parameter: 'response_format.json_schema'.", "response_format.json_schema",
+                      "missing_required_parameter")
     if not _NAME.fullmatch(str(spec.get("name", ""))):
-        raise Problem("Invalid 'response_format.json_schema.name': expected '^[a-zA-Z0-9_-]+$'.", "response_format.json_schema.name")
+        raise Problem("Invalid 'response_format.json_schema.name': expected '^[a-zA-Z0-9_-]+$'.",
+                      "response_format.json_schema.name")
     schema = spec.get("schema", {})
     if spec.get("strict"):
         _strict(schema, "response_format", f"response_format '{spec['name']}'")
@@ -200,22 +214,26 @@ def _format(wanted: Any, turns: tuple[Turn, ...]) -> tuple[Mapping[str, Any] | N
 
 def _strict(schema: Any, param: str, what: str) -> None:
     """In strict mode every object closes its list of properties and requires them all."""
-    if isinstance(schema, list):
-        for part in schema:
-            _strict(part, param, what)
+    for part in schema if isinstance(schema, list) else ():
+        _strict(part, param, what)
     if not isinstance(schema, Mapping):
         return
     properties = schema.get("properties")
     if schema.get("type") == "object" or isinstance(properties, Mapping):
-        names = set(properties or ())
-        if schema.get("additionalProperties") is not False:
-            raise Problem(f"Invalid schema for {what}: 'additionalProperties' is required to be supplied and to be false.", param,
-                          "invalid_function_parameters" if param.startswith("tools") else None)
-        if names != set(schema.get("required") or ()):
-            raise Problem(f"Invalid schema for {what}: 'required' is required to be supplied and to be an array including every "
-                          "key in properties.", param, "invalid_function_parameters" if param.startswith("tools") else None)
+        problem = _open(schema, set(properties or ()))
+        if problem:
+            code = "invalid_function_parameters" if param.startswith("tools") else None
+            raise Problem(f"Invalid schema for {what}: {problem}", param, code)
     for keyword in ("properties", "$defs", "definitions"):
-        for part in (schema.get(keyword) or {}).values():
-            _strict(part, param, what)
+        _strict(list((schema.get(keyword) or {}).values()), param, what)
     for keyword in ("items", "anyOf", "allOf", "prefixItems"):
         _strict(schema.get(keyword), param, what)
+
+
+def _open(schema: Mapping[str, Any], names: set[str]) -> str:
+    """What is missing to make an object strict."""
+    if schema.get("additionalProperties") is not False:
+        return "'additionalProperties' is required to be supplied and to be false."
+    if names != set(schema.get("required") or ()):
+        return "'required' is required to be supplied and to be an array including every key in properties."
+    return ""

@@ -18,17 +18,24 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Loop(Protocol):
     """What a connection needs of the loop that runs it."""
 
-    def arrived(self, connection: Connection, request: Request) -> None: ...
-    def wait(self, connection: Connection, seconds: float) -> None: ...
-    def watch(self, connection: Connection, writing: bool) -> None: ...
-    def gone(self, connection: Connection) -> None: ...
+    def arrived(self, connection: Connection, request: Request) -> None:
+        """A whole request is there: it will be answered by ``connection.play``."""
+
+    def wait(self, connection: Connection, seconds: float) -> None:
+        """Calls ``connection.wake`` after so many seconds."""
+
+    def watch(self, connection: Connection, writing: bool) -> None:
+        """Whether the connection wants to know when its socket takes bytes again."""
+
+    def gone(self, connection: Connection) -> None:
+        """The connection is about to be closed."""
 
 
 class Connection:
     """A client's socket and what is to be done with it. All methods run on the loop's thread."""
 
-    __slots__ = ("sock", "id", "loop", "limit", "closed", "unsent", "_in", "_out", "_plan", "_step", "_done", "_shaking", "_writing",
-                 "_ahead", "_goaway", "_continued")
+    __slots__ = ("sock", "id", "loop", "limit", "closed", "unsent", "_in", "_out", "_plan", "_step", "_done",
+                 "_shaking", "_writing", "_ahead", "_goaway", "_continued")
 
     def __init__(self, sock: socket.socket, number: int, loop: Loop, limit: int) -> None:
         self.sock, self.id, self.loop, self.limit = sock, number, loop, limit
@@ -131,8 +138,9 @@ class Connection:
     # -- answering ----------------------------------------------------------------------------------------------
 
     def play(self, plan: Plan, done: Callable[[], None]) -> None:
-        """Goes through the plan's steps. ``done`` is called right before the last one, so that whoever has read the reply
-        finds it counted; ``unsent`` is True when its bytes got lost after all."""
+        """Goes through the plan's steps. ``done`` is called right before the last one, so that whoever has read the
+        reply finds it counted; ``unsent`` is True when its bytes got lost after all.
+        """
         self._plan, self._done = plan, done
         self._ahead = next(plan, None)
         self._advance()

@@ -17,11 +17,11 @@ After = Literal["", "close", "reset", "hang"]
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"})
 
 REASONS = {
-    200: "OK", 201: "Created", 301: "Moved Permanently", 302: "Found", 307: "Temporary Redirect", 308: "Permanent Redirect",
-    400: "Bad Request", 401: "Unauthorized", 402: "Payment Required", 403: "Forbidden", 404: "Not Found",
-    405: "Method Not Allowed", 408: "Request Timeout", 409: "Conflict", 413: "Content Too Large", 422: "Unprocessable Content",
-    425: "Too Early", 429: "Too Many Requests", 500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable",
-    504: "Gateway Timeout", 529: "Overloaded",
+    200: "OK", 201: "Created", 301: "Moved Permanently", 302: "Found", 307: "Temporary Redirect",
+    308: "Permanent Redirect", 400: "Bad Request", 401: "Unauthorized", 402: "Payment Required", 403: "Forbidden",
+    404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout", 409: "Conflict", 413: "Content Too Large",
+    422: "Unprocessable Content", 425: "Too Early", 429: "Too Many Requests", 500: "Internal Server Error",
+    502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout", 529: "Overloaded",
 }
 
 
@@ -55,7 +55,8 @@ class Request:
         bearer = self.headers.get("authorization", "")
         if bearer.lower().startswith("bearer "):
             return bearer[7:].strip()
-        return next((self.headers[name] for name in ("x-api-key", "api-key", "x-goog-api-key") if name in self.headers), "")
+        others = map(self.headers.get, ("x-api-key", "api-key", "x-goog-api-key"))
+        return next(filter(None, others), "")
 
 
 @dataclass(slots=True)
@@ -63,8 +64,9 @@ class Reply:
     """An answer before it is bytes.
 
     ``chunks`` makes it a stream (sent with chunked framing); ``mid_error`` is the protocol's error inside a stream.
-    ``model`` and ``prompt`` say what was answered (both are empty on errors), ``identity`` is the same for the same input. ``charge`` are the tokens that a limit counts:
-    (input, output as it was written, output as the request reserves it).
+    ``model`` and ``prompt`` say what was answered (both are empty on errors), ``identity`` is the same for the same
+    input. ``charge`` are the tokens that a limit counts: (input, output as it was written, output as the request
+    reserves it).
     """
 
     status: int = 200
@@ -119,9 +121,9 @@ class Wire(Protocol):
 class Seen:
     """A line of the server's log. ``headers`` leaves keys out; ``prompt`` is the text that was asked.
 
-    ``status`` is what was sent (0 while nothing was, or when nothing is). ``outcome``: ``open`` while it is being answered,
-    ``answered`` when a good reply has been handed to the network, ``refused`` for an error reply, ``faulted`` when the
-    script spoilt it (``fault`` has its kind), ``aborted`` when the client went away first.
+    ``status`` is what was sent (0 while nothing was, or when nothing is). ``outcome``: ``open`` while it is being
+    answered, ``answered`` when a good reply has been handed to the network, ``refused`` for an error reply, ``faulted``
+    when the script spoilt it (``fault`` has its kind), ``aborted`` when the client went away first.
     """
 
     number: int

@@ -1,7 +1,7 @@
-"""Everything that can go wrong with a reply, as plans of bytes and waits. Pure: what happens depends on the arguments only.
+"""Everything that can go wrong with a reply, as plans of bytes and waits. Pure.
 
 A fault is asked for by a script (``RehearsalServer(script=...)``), by a profile, or by the prompt itself:
-``[[fault 503]]`` spoils every try of that prompt, ``[[fault reset x2]]`` the first two, ``[[latency 1.5]]`` takes that long.
+``[[fault 503]]`` spoils every try of that prompt, ``[[fault reset x2]]`` the first two.
 
 | kind | what the client meets |
 |---|---|
@@ -12,7 +12,7 @@ A fault is asked for by a script (``RehearsalServer(script=...)``), by a profile
 | ``empty`` | status 200 and no body |
 | ``malformed`` | JSON that is cut, rightly framed |
 | ``html`` | an HTML error page (status 502, or ``status``) |
-| ``hang``, ``hang_headers``, ``hang_body`` | silence, at once, after half of the headers, after half of the body; ``seconds`` ends it |
+| ``hang``, ``hang_headers``, ``hang_body`` | silence, at once or after half of either; ``seconds`` ends it |
 | ``bad_chunk`` | a chunked body with a length that is no number |
 | ``short_chunk`` | a chunked body without its end |
 | ``error_200`` | status 200 with an error inside |
@@ -22,7 +22,7 @@ A fault is asked for by a script (``RehearsalServer(script=...)``), by a profile
 | ``close``, ``close_silent`` | the reply, and the end of the connection: announced, or not |
 | ``cut_stream``, ``stream_error`` | half of a stream, then the end; or then an error event |
 | ``raw`` | the bytes in ``data``, then the end |
-| ``chunked``, ``until_close``, ``http10``, ``gzip``, ``deflate``, ``early_hints`` | the right reply in another framing: no fault at all |
+| ``chunked``, ``until_close``, ``http10``, ``gzip``, ``deflate``, ``early_hints`` | the right reply, framed otherwise |
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from deluge.testing.exchange import Plan, Reply, Request, Step, Wire, chunk, head, share, short
 
@@ -60,12 +61,15 @@ class Fault:
 
 
 Script = (
-    Sequence["Fault | str | None"] | Callable[[int, Request], "Fault | str | None"] | Mapping["Fault | str", float] | None
+    Sequence["Fault | str | None"] | Callable[[int, Request], "Fault | str | None"]
+    | Mapping[Any, float] | None
 )
 Choice = Callable[[Request], "Fault | None"]
 
-HARMLESS = frozenset({"drip_headers", "drip_body", "extra", "close", "close_silent", "chunked", "until_close", "http10", "gzip",
-                      "deflate", "early_hints"})
+HARMLESS = frozenset({
+    "drip_headers", "drip_body", "extra", "close", "close_silent", "chunked", "until_close", "http10", "gzip",
+    "deflate", "early_hints",
+})
 HTML = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1><hr>nginx</body></html>\n"
 _MARK = re.compile(r"\[\[fault ([a-z_0-9]+)(?: x(\d+))?\]\]")
 _LATENCY = re.compile(r"\[\[latency (\d+(?:\.\d+)?)\]\]")
@@ -81,8 +85,8 @@ def chooser(script: Script, seed: int = 0, start: int = 0) -> Choice:
         call = script
         return lambda request: _fault(call(request.number, request))
     if isinstance(script, Mapping):
-        shares = dict(script)
-        drawn({**shares}, 1.0)  # a kind that is misspelt is said now
+        shares: dict[Fault | str, float] = dict(script)
+        drawn(shares, 1.0)  # a kind that is misspelt is said now
         return lambda request: drawn(shares, share(seed, request.number))
     rows = [_fault(row) for row in script]
     return lambda request: rows[request.number - start - 1] if 0 < request.number - start <= len(rows) else None
@@ -157,7 +161,8 @@ class _Scene:
     def head(self, status: int = 0, *more: tuple[str, str], length: int | None = None, kind: str = "") -> bytes:
         """The reply's header block with this length, or without one."""
         size = () if length is None else (("content-length", str(length)),)
-        return head(status or self.reply.status, (("content-type", kind or self.reply.content_type), *self.reply.headers, *size, *more))
+        return head(status or self.reply.status,
+                    (("content-type", kind or self.reply.content_type), *self.reply.headers, *size, *more))
 
 
 def plan(reply: Reply, fault: Fault | None, latency: float, wire: Wire) -> Plan:
@@ -236,7 +241,8 @@ def _reset_headers(scene: _Scene) -> Plan:
 
 
 def _reset_body(scene: _Scene) -> Plan:
-    return _once(Step(scene.head(length=len(scene.body)) + _half(scene.body), scene.latency), Step(wait=0.02, then="reset"))
+    return _once(Step(scene.head(length=len(scene.body)) + _half(scene.body), scene.latency),
+                 Step(wait=0.02, then="reset"))
 
 
 def _empty(scene: _Scene) -> Plan:
@@ -284,7 +290,8 @@ def _short_chunk(scene: _Scene) -> Plan:
 
 
 def _error_200(scene: _Scene) -> Plan:
-    body = scene.wire.error(scene.fault.status or 500, scene.fault.message or "Rehearsed error inside a 200.", code=scene.fault.code)
+    body = scene.wire.error(scene.fault.status or 500, scene.fault.message or "Rehearsed error inside a 200.",
+                            code=scene.fault.code)
     return _once(Step(scene.head(200, length=len(body), kind="application/json") + body, scene.latency))
 
 
@@ -295,7 +302,8 @@ def _endless(scene: _Scene) -> Plan:
 
 
 def _redirect(scene: _Scene) -> Plan:
-    block = scene.head(scene.fault.status or 307, ("location", scene.fault.url or "http://127.0.0.2:9/v1/elsewhere"), length=0)
+    block = scene.head(scene.fault.status or 307, ("location", scene.fault.url or "http://127.0.0.2:9/v1/elsewhere"),
+                       length=0)
     return _once(Step(block, scene.latency))
 
 
@@ -368,7 +376,7 @@ def _table(plans: Iterable[Callable[[_Scene], Plan]]) -> dict[str, Callable[[_Sc
 
 
 KINDS = _table((
-    _drip_headers, _drip_body, _truncated, _reset, _reset_headers, _reset_body, _empty, _malformed, _html, _hang, _hang_headers,
-    _hang_body, _bad_chunk, _short_chunk, _error_200, _endless, _redirect, _extra, _close, _close_silent, _cut_stream,
-    _stream_error, _raw, _chunked, _until_close, _http10, _gzip, _deflate, _early_hints,
+    _drip_headers, _drip_body, _truncated, _reset, _reset_headers, _reset_body, _empty, _malformed, _html, _hang,
+    _hang_headers, _hang_body, _bad_chunk, _short_chunk, _error_200, _endless, _redirect, _extra, _close, _close_silent,
+    _cut_stream, _stream_error, _raw, _chunked, _until_close, _http10, _gzip, _deflate, _early_hints,
 ))

@@ -1,4 +1,4 @@
-"""Rate limits as providers run them: a bucket, a rolling window, or a minute cut into slices. Pure: time is an argument."""
+"""Rate limits as providers run them: a bucket, a rolling window, or slices of a minute. Pure: time is an argument."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ _HAIR = 1e-9  # sums of floats may miss by this much
 class RateLimits:
     """What may arrive in ``per`` seconds; None = no limit.
 
-    ``kind``: ``bucket`` starts full and refills continuously, ``rolling`` allows the limit in any such time, ``sliced`` cuts
-    the time into slices of ``slice`` seconds, each with its part of the limit (a slice as long as ``per`` is a fixed window).
-    ``counts``: whether output is counted as it was written (``actual``) or as the request reserved it (``reserved``,
-    its maximum of tokens). ``headers``: whether replies tell what is left. ``retry_after``: whether a 429 says when.
+    ``kind``: ``bucket`` starts full and refills continuously, ``rolling`` allows the limit in any such time, ``sliced``
+    cuts the time into slices of ``slice`` seconds, each with its part of the limit (a slice as long as ``per`` is a
+    fixed window). ``counts``: whether output is counted as it was written (``actual``) or as the request reserved it
+    (``reserved``, its maximum of tokens). ``headers``: whether replies tell what is left. ``retry_after``: whether a
+    429 says when.
     """
 
     requests: float | None = None
@@ -38,8 +39,9 @@ class RateLimits:
 class Decision:
     """What the limiter says to one request.
 
-    ``refused``: the counter that had no room; empty when the request is let in. ``retry_after``: seconds until it would have
-    been let in, infinite when it never will. ``state``: (limit, remaining, seconds until all of it is there) by counter.
+    ``refused``: the counter that had no room; empty when the request is let in. ``retry_after``: seconds until it would
+    have been let in, infinite when it never will. ``state``: (limit, remaining, seconds until all of it is there) by
+    counter.
     """
 
     refused: str = ""
@@ -48,7 +50,7 @@ class Decision:
     state: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
 
 
-class Counter(Protocol):
+class _Counter(Protocol):
     """One limited quantity."""
 
     limit: float
@@ -66,7 +68,7 @@ class Counter(Protocol):
         """Seconds until nothing is taken any more."""
 
 
-class Bucket:
+class _Bucket:
     """Starts full; refills by ``limit / per`` a second."""
 
     __slots__ = ("limit", "per", "_level", "_at")
@@ -92,7 +94,7 @@ class Bucket:
         return (self.limit - self.free(now)) * self.per / self.limit
 
 
-class Rolling:
+class _Rolling:
     """No more than the limit in any ``per`` seconds."""
 
     __slots__ = ("limit", "per", "_taken", "_used")
@@ -128,8 +130,8 @@ class Rolling:
         return max(0.0, self._taken[-1][0] + self.per - now) if self._taken else 0.0
 
 
-class Sliced:
-    """Each slice has its part of the limit. An amount larger than a slice is let in when nothing is owed, and paid off."""
+class _Sliced:
+    """Each slice has its part of the limit. A larger amount is let in when nothing is owed, and then paid off."""
 
     __slots__ = ("limit", "per", "slice", "_origin", "_index", "_used")
 
@@ -203,7 +205,8 @@ class Limiter:
         if not self.limits.headers:
             return {}
         return {
-            name: (counter.limit, max(0.0, counter.free(now)), counter.full_in(now)) for name, counter in self._counters.items()
+            name: (counter.limit, max(0.0, counter.free(now)), counter.full_in(now))
+            for name, counter in self._counters.items()
         }
 
 
@@ -216,14 +219,14 @@ def duration(seconds: float) -> str:
     return f"{int(minutes)}m{text}s" if minutes else f"{text}s"
 
 
-def _counters(limits: RateLimits, now: float) -> dict[str, Counter]:
+def _counters(limits: RateLimits, now: float) -> dict[str, _Counter]:
     given = {name: getattr(limits, name) for name in ("requests", "tokens", "input_tokens", "output_tokens")}
     return {name: _counter(limits, limit, now) for name, limit in given.items() if limit is not None}
 
 
-def _counter(limits: RateLimits, limit: float, now: float) -> Counter:
+def _counter(limits: RateLimits, limit: float, now: float) -> _Counter:
     if limits.kind == "bucket":
-        return Bucket(limit, limits.per, now)
+        return _Bucket(limit, limits.per, now)
     if limits.kind == "rolling":
-        return Rolling(limit, limits.per, now)
-    return Sliced(limit, limits.per, now, limits.slice)
+        return _Rolling(limit, limits.per, now)
+    return _Sliced(limit, limits.per, now, limits.slice)

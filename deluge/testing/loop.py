@@ -25,7 +25,7 @@ class EventLoop:
 
     def __init__(self, listener: socket.socket, arrived: Arrived, gone: Callable[[Connection], None],
                  tls: ssl.SSLContext | None, max_body: int) -> None:
-        self.arrived, self._gone, self._tls, self._max_body = arrived, gone, tls, max_body
+        self._arrived, self._gone, self._tls, self._max_body = arrived, gone, tls, max_body
         self.connections: dict[int, Connection] = {}
         self.accepted = 0
         self.every = 0.0
@@ -134,6 +134,10 @@ class EventLoop:
             connection = Connection(sock, self.accepted, self, self._max_body)
             self.connections[self.accepted] = connection
             self._selector.register(sock, selectors.EVENT_READ, connection)
+
+    def arrived(self, connection: Connection, request: Request) -> None:
+        """A whole request is there."""
+        self._arrived(connection, request)
 
     def wait(self, connection: Connection, seconds: float) -> None:
         """Wakes the connection after so many seconds (at the next multiple of ``every``, where that is set)."""

@@ -16,7 +16,7 @@ _PLAIN = "a0A -_.:/@x1Zé"
 
 
 def matching(pattern: str, length: int = 0) -> Iterator[str]:
-    """Strings that should match, the shortest first; then ones whose repetitions reach the length. The caller checks them."""
+    """Strings that should match, the shortest first, then ones that reach the length. The caller checks them."""
     try:
         tree = _parser.parse(pattern)
     except (re.error, RecursionError, OverflowError):
@@ -51,7 +51,8 @@ def _part(operator: str, argument: Any, times: int, groups: dict[int, str]) -> s
         one = _text(inner, times, groups)
         return None if one is None else one * max(int(low), min(int(high), times))
     if operator == "BRANCH":
-        return next((text for text in (_text(branch, times, groups) for branch in argument[1]) if text is not None), None)
+        texts = (_text(branch, times, groups) for branch in argument[1])
+        return next((text for text in texts if text is not None), None)
     if operator in ("SUBPATTERN", "ATOMIC_GROUP"):
         text = _text(argument[-1] if operator == "SUBPATTERN" else argument, times, groups)
         if operator == "SUBPATTERN" and argument[0] is not None:

@@ -41,8 +41,8 @@ class Latency:
 class Profile:
     """How one rehearsal model behaves.
 
-    ``faults`` are the shares of requests that are spoilt, by kind; no prompt is spoilt more than ``max_faults`` times in a
-    row, so that a client that tries again gets every answer. ``limits`` None means none.
+    ``faults`` are the shares of requests that are spoilt, by kind; no prompt is spoilt more than ``max_faults`` times
+    in a row, so that a client that tries again gets every answer. ``limits`` None means none.
     """
 
     name: str
@@ -56,10 +56,12 @@ class Profile:
 ECHO = Profile("rehearsal-echo", "answers after about 50 ms", Latency(0.05, 0.04, 0.06))
 SLOW = Profile("rehearsal-slow", "answers like a large model, after about 2 s", Latency(2.0, 0.5, 10.0, spread=0.5))
 FLAKY = Profile(
-    "rehearsal-flaky", "spoils one request in ten, in every way there is; the third try always works", Latency(0.05, 0.04, 0.06),
+    "rehearsal-flaky", "spoils one request in ten, in every way there is; the third try always works",
+    Latency(0.05, 0.04, 0.06),
     faults=MappingProxyType({
-        "500": .02, "503": .01, "429": .02, "529": .005, "reset": .01, "reset_body": .005, "truncated": .005, "malformed": .005,
-        "empty": .005, "html": .005, "error_200": .005, "bad_chunk": .0025, Fault("hang_body", seconds=5): .0025,
+        "500": .02, "503": .01, "429": .02, "529": .005, "reset": .01, "reset_body": .005, "truncated": .005,
+        "malformed": .005, "empty": .005, "html": .005, "error_200": .005,
+        "bad_chunk": .0025, Fault("hang_body", seconds=5): .0025,
     }),
 )
 LIMITED = Profile(

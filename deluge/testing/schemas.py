@@ -17,9 +17,10 @@ _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?!\w)")
 
 FORMATS = {
     "date-time": "2026-01-31T12:00:00Z", "date": "2026-01-31", "time": "12:00:00Z", "duration": "P1D",
-    "email": "ada@example.com", "idn-email": "ada@example.com", "hostname": "example.com", "idn-hostname": "example.com",
-    "ipv4": "192.0.2.1", "ipv6": "2001:db8::1", "uri": "https://example.com/", "uri-reference": "/", "iri": "https://example.com/",
-    "url": "https://example.com/", "uuid": "123e4567-e89b-42d3-a456-426614174000", "json-pointer": "/a", "regex": "a",
+    "email": "ada@example.com", "idn-email": "ada@example.com", "hostname": "example.com",
+    "idn-hostname": "example.com", "ipv4": "192.0.2.1", "ipv6": "2001:db8::1", "uri": "https://example.com/",
+    "uri-reference": "/", "iri": "https://example.com/", "url": "https://example.com/",
+    "uuid": "123e4567-e89b-42d3-a456-426614174000", "json-pointer": "/a", "regex": "a",
     "byte": "YQ==", "binary": "a", "password": "correct horse",
 }
 _KEYWORDS = {  # keyword -> the type that a schema without "type" means by it
@@ -78,7 +79,8 @@ class _Maker:
     def _enum(self, values: Any) -> Any:
         if not isinstance(values, list) or not values:
             raise SchemaError("an enum must not be empty")
-        said = [value for value in values if isinstance(value, str) and value and value.lower() in self.hints.text.lower()]
+        text = self.hints.text.lower()
+        said = [value for value in values if isinstance(value, str) and value and value.lower() in text]
         return max(said, key=len) if said else values[0]
 
     def _combined(self, schema: Mapping[str, Any], keyword: str, depth: int) -> Any:
@@ -173,7 +175,9 @@ class _Maker:
     def _string(self, schema: Mapping[str, Any]) -> str:
         low, high, pattern = int(schema.get("minLength", 0)), schema.get("maxLength", math.inf), schema.get("pattern")
         strings = self.hints.strings
-        offers = [FORMATS[schema["format"]]] if schema.get("format") in FORMATS else [*list(strings)[:1], self.hints.text, "text"]
+        offers = [*list(strings)[:1], self.hints.text, "text"]
+        if schema.get("format") in FORMATS:
+            offers = [FORMATS[schema["format"]]]
         for text in offers:
             if low <= len(text) <= high and (pattern is None or re.search(pattern, text)):
                 if strings and text == strings[0]:
@@ -200,7 +204,9 @@ def _number(schema: Mapping[str, Any], offers: deque[float], whole: bool) -> flo
     step = schema.get("multipleOf", 1 if whole else 0)
 
     def fits(value: float) -> bool:
-        return low <= value <= high and above < value < below and (not step or value % step == 0) and not (whole and value % 1)
+        if whole and value % 1 or step and value % step:
+            return False
+        return bool(low <= value <= high and above < value < below)
 
     if offers and fits(offers[0]):
         value = offers.popleft()
@@ -273,7 +279,9 @@ def _both(name: str, one: Any, other: Any) -> Any:
 def _types(one: Any, other: Any) -> Any:
     ones = one if isinstance(one, list) else [one]
     others = other if isinstance(other, list) else [other]
-    shared = [kind for kind in ones if kind in others] or (["integer"] if {*ones, *others} == {"integer", "number"} else [])
+    shared = [kind for kind in ones if kind in others]
+    if not shared and {*ones, *others} == {"integer", "number"}:
+        shared = ["integer"]
     if not shared:
         raise SchemaError(f"nothing is both {one} and {other}")
     return shared

@@ -32,8 +32,8 @@ logger = logging.getLogger("deluge.testing")
 class RehearsalServer:
     """A provider to rehearse with: ``with RehearsalServer() as server: LLMClient(..., base_url=server.base_url)``.
 
-    ``profile``: how models behave that are no rehearsal model (those have a profile of their own); ``latency`` (seconds)
-    replaces the latency of all profiles, ``every`` lets replies go out only at multiples of so many seconds.
+    ``profile``: how models behave that are no rehearsal model (those have a profile of their own); ``latency``
+    (seconds) replaces the latency of all profiles, ``every`` lets replies go out only at multiples of so many seconds.
     ``script``: a list of faults (one per request; None is none), a callable ``(number, request) -> Fault | None``,
     or shares by kind, ``{"500": .05, "reset": .01}``, drawn from ``seed`` and the request's number.
     ``limits``: rate limits over all models together. ``models``: the names that are known; None knows every name.
@@ -105,7 +105,8 @@ class RehearsalServer:
     def __enter__(self) -> RehearsalServer:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
         self.stop()
 
     @property
@@ -197,7 +198,7 @@ class RehearsalServer:
     def _decide(self, request: Request) -> tuple[Reply, Fault | None, Wire, float]:
         wire = next((wire for wire in WIRES if wire.serves(request.method, request.path)), None)
         if wire is None:
-            return self._service.other(request), self._choose(request), CHAT, 0.0
+            return self._service.other(request, CHAT), self._choose(request), CHAT, 0.0
         reply = self._service.checked(request, wire)
         reply.headers += (("x-request-id", f"req_{request.number}"),)
         profile = PROFILES.get(reply.model, self._profile)
@@ -205,7 +206,8 @@ class RehearsalServer:
             refusal = self._limited(reply, profile, wire, request.at)
             if refusal is not None:
                 return refusal, None, wire, 0.0
-        fault = self._choose(request) or faults_room.asked_for(reply.prompt, self._spoilt) or self._profiled(reply, profile)
+        fault = self._choose(request) or faults_room.asked_for(reply.prompt, self._spoilt)
+        fault = fault or self._profiled(reply, profile)
         return reply, fault, wire, self._seconds(reply, profile)
 
     def _seconds(self, reply: Reply, profile: Profile) -> float:

@@ -42,14 +42,14 @@ class Service:
             return Reply(400, wire.error(400, "We could not parse the JSON body of your request."))
         return wire.reply(request, self)
 
-    def other(self, request: Request) -> Reply:
+    def other(self, request: Request, wire: Wire) -> Reply:
         """The answer to a path that no protocol serves."""
         if request.path == "/" and request.method == "GET":
             return Reply(200, _ABOUT, "text/plain; charset=utf-8")
-        return Reply(404, b'{"error":{"message":"Unknown request URL","type":"invalid_request_error","param":null,"code":"unknown_url"}}')
+        return Reply(404, wire.error(404, f"Unknown request URL: {request.method} {request.path}.", "unknown_url"))
 
     def cached(self, model: str, prefixes: Iterable[tuple[int, str]]) -> int:
-        """How many tokens of the input were seen before, by whole prefixes: pairs of (tokens so far, text of this part)."""
+        """How many tokens of the input were read before; ``prefixes`` are (tokens so far, text of this part)."""
         found, path = 0, hash(model)
         for tokens, text in prefixes:
             path = hash((path, text))
