@@ -28,6 +28,7 @@ _TYPES: dict[type[Any], str] = {
 _MAX_DEPTH = 60
 
 Schema = dict[str, Any]
+Path = tuple[str, ...]
 
 
 class _NotStrict(Exception):
@@ -42,53 +43,71 @@ def strict_schema(schema: Mapping[str, Any]) -> Schema | None:
     objects, values of any type, tuples, ``not`` and conditions have no strict form.
     """
     try:
-        root = _strict(schema, schema, 0)
+        root = _Strict(schema).of(schema, ())
     except (_NotStrict, TypeError, AttributeError, ValueError, RecursionError):
         return None
     return root if root.get("type") == "object" else None
 
 
-def _strict(schema: Any, root: Mapping[str, Any], depth: int) -> Schema:
-    if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
-        raise _NotStrict
-    schema = _written_out(schema, root)
-    if "$ref" in schema:
-        return {"$ref": schema["$ref"]}
-    result = _plain_words(schema)
-    for name in ("$defs", "definitions"):
-        if name in schema:
-            result[name] = {key: _strict(value, root, depth + 1) for key, value in schema[name].items()}
-    branches = schema.get("anyOf") or schema.get("oneOf")
-    if branches:
-        result["anyOf"] = [_strict(branch, root, depth + 1) for branch in branches]
-        if any(key in schema for key in ("type", "enum", "const", "properties", "items")):
+class _Strict:
+    """The walk through one schema. ``path``: the references that are being written out, so that no circle is."""
+
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self.root = root
+
+    def of(self, schema: Any, path: Path) -> Schema:
+        if not isinstance(schema, Mapping) or len(path) > _MAX_DEPTH:
             raise _NotStrict
+        schema, path = self.written_out(schema, path)
+        if "$ref" in schema:
+            return {"$ref": schema["$ref"]}
+        result = _plain_words(schema)
+        for name in ("$defs", "definitions"):
+            if name in schema:
+                result[name] = {key: self.of(value, ()) for key, value in schema[name].items()}
+        branches = schema.get("anyOf") or schema.get("oneOf")
+        if branches:
+            if any(key in schema for key in ("type", "enum", "const", "properties", "items")):
+                raise _NotStrict
+            result["anyOf"] = [self.of(branch, path) for branch in branches]
+            return result
+        _fill_type(result, schema)
+        kinds = _kinds(result)
+        if "object" in kinds:
+            self.close(result, schema, path)
+        if "array" in kinds:
+            result["items"] = self.of(schema.get("items"), path)
         return result
-    _fill_type(result, schema)
-    kinds = result["type"] if isinstance(result["type"], list) else [result["type"]]
-    if "object" in kinds:
-        _close(result, schema, root, depth)
-    if "array" in kinds:
-        result["items"] = _strict(schema.get("items"), root, depth + 1)
-    return result
 
+    def written_out(self, schema: Mapping[str, Any], path: Path) -> tuple[Mapping[str, Any], Path]:
+        """Without ``allOf``, and without a ``$ref`` that has other words beside it: those are not allowed together."""
+        for _ in range(_MAX_DEPTH):
+            if "allOf" in schema:
+                (only,) = schema["allOf"]  # several that hold at once cannot be said
+                schema = {**only, **{key: value for key, value in schema.items() if key != "allOf"}}
+            elif "$ref" in schema:
+                ref = schema["$ref"]
+                beside = {key: value for key, value in schema.items() if key != "$ref" and key not in _DROPPED}
+                target = _target(ref, self.root)
+                if not beside or target is self.root or ref in path:
+                    return {"$ref": ref}, path
+                schema, path = {**target, **beside}, (*path, ref)
+            else:
+                return schema, path
+        raise _NotStrict
 
-def _written_out(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Without ``allOf``, and without a ``$ref`` that has other words beside it: those are not allowed together."""
-    for _ in range(_MAX_DEPTH):
-        if "allOf" in schema:
-            (only,) = schema["allOf"]  # several that hold at once cannot be said
-            beside = {key: value for key, value in schema.items() if key != "allOf"}
-            schema = {**only, **beside}
-        elif "$ref" in schema:
-            beside = {key: value for key, value in schema.items() if key != "$ref" and key not in _DROPPED}
-            target = _target(schema["$ref"], root)
-            if not beside or target is root:
-                return {"$ref": schema["$ref"]}
-            schema = {**target, **beside}
-        else:
-            return schema
-    raise _NotStrict
+    def close(self, result: Schema, schema: Mapping[str, Any], path: Path) -> None:
+        """Makes an object strict: all of its properties required, no others allowed."""
+        properties = schema.get("properties")
+        if schema.get("additionalProperties") not in (None, False):
+            raise _NotStrict
+        required = schema.get("required") or ()
+        if not isinstance(properties, Mapping) or set(required) - set(properties):
+            raise _NotStrict
+        made = {name: self.of(value, path) for name, value in properties.items()}
+        result["properties"] = {name: value if name in required else _nullable(value) for name, value in made.items()}
+        result["required"] = list(properties)
+        result["additionalProperties"] = False
 
 
 def _target(ref: str, root: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -135,22 +154,6 @@ def _fill_type(result: Schema, schema: Mapping[str, Any]) -> None:
     if not kinds or "object" in kinds or "array" in kinds:
         raise _NotStrict
     result["type"] = kinds[0] if len(kinds) == 1 else kinds
-
-
-def _close(result: Schema, schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> None:
-    """Makes an object strict: all of its properties required, no others allowed."""
-    properties = schema.get("properties")
-    if schema.get("additionalProperties") not in (None, False):
-        raise _NotStrict
-    required = schema.get("required") or ()
-    if not isinstance(properties, Mapping) or set(required) - set(properties):
-        raise _NotStrict
-    result["properties"] = {
-        name: _strict(value, root, depth + 1) if name in required else _nullable(_strict(value, root, depth + 1))
-        for name, value in properties.items()
-    }
-    result["required"] = list(properties)
-    result["additionalProperties"] = False
 
 
 def _nullable(schema: Schema) -> Schema:

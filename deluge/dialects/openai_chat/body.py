@@ -244,7 +244,11 @@ def _caching(template: RequestTemplate, notes: _Notes) -> Fragment:
 
 
 def _stream(ctx: RequestContext) -> Fragment:
-    return {"stream": True, "stream_options": {"include_usage": True}} if ctx.stream else {}
+    if not ctx.stream:
+        return {}
+    # Hosts that refuse fields they do not know (Mistral) send the usage unasked.
+    usage = {} if ctx.model.has("strict_body") else {"stream_options": {"include_usage": True}}
+    return {"stream": True, **usage}
 
 
 def _own_fields(template: RequestTemplate, notes: _Notes) -> Fragment:

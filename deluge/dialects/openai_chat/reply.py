@@ -27,7 +27,8 @@ _FINISHES: dict[str, FinishReason] = {
 # Z.ai: https://docs.z.ai/api-reference/api-code
 _CODES: dict[str, Rule] = {
     "1000": ("auth", True), "1001": ("auth", True), "1002": ("auth", True), "1003": ("auth", True),
-    "1004": ("auth", True), "1112": ("auth", True), "1113": ("quota_exhausted", False), "1121": ("auth", True), "1211": ("not_found", True),
+    "1004": ("auth", True), "1112": ("auth", True), "1121": ("auth", True), "1211": ("not_found", True),
+    "1113": ("quota_exhausted", False),
     "1234": ("server", False), "1261": ("context_length", False), "1301": ("content_filter", False),
     "1302": ("rate_limit", False), "1303": ("rate_limit", False), "1304": ("quota_exhausted", False),
     "1305": ("overloaded", False), "1308": ("quota_exhausted", False), "1309": ("quota_exhausted", False),
