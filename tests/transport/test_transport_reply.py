@@ -6,11 +6,12 @@ import gzip
 import http.client
 import io
 import random
+import sys
 import zlib
 
 import pytest
 
-from deluge.transport._codings import Decoder, decoder
+from deluge.transport._codings import Decoder, accepted, decoder
 from deluge.transport._reply import ReplyError, ReplyReader, TooLargeError, whole_reply
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -273,3 +274,35 @@ def test_garbage_after_a_gzip_member_is_ignored() -> None:
 def test_unknown_transfer_codings_are_refused() -> None:
     with pytest.raises(ReplyError, match="cannot be undone"):
         decoder("", ("brotli-x",), 100)
+
+
+def test_brotli_where_it_is_installed() -> None:
+    brotli = pytest.importorskip("brotli")
+    if "br" not in accepted():
+        pytest.skip("this brotli cannot bound what it puts out")
+    data = brotli.compress(b"hello" * 50)
+    for size in (1, 7, 1_000):
+        undo = Decoder(("br",), 1_000)
+        assert b"".join(undo.feed(data[i:i + size]) for i in range(0, len(data), size)) == b"hello" * 50
+        undo.end()
+    cut = Decoder(("br",), 1_000)
+    cut.feed(data[:-3])
+    with pytest.raises(ReplyError, match="cut short"):
+        cut.end()
+    with pytest.raises(TooLargeError):
+        Decoder(("br",), 1_000).feed(brotli.compress(bytes(10_000_000)))
+
+
+def test_zstd_where_it_is_installed() -> None:
+    zstd = pytest.importorskip("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+    data = zstd.compress(b"hello" * 25) * 2
+    for size in (1, 7, 1_000):
+        undo = Decoder(("zstd",), 1_000)
+        assert b"".join(undo.feed(data[i:i + size]) for i in range(0, len(data), size)) == b"hello" * 50
+        undo.end()
+    cut = Decoder(("zstd",), 1_000)
+    cut.feed(data[:-3])
+    with pytest.raises(ReplyError, match="cut short"):
+        cut.end()
+    with pytest.raises(TooLargeError):
+        Decoder(("zstd",), 1_000).feed(zstd.compress(bytes(10_000_000)))

@@ -220,6 +220,29 @@ def test_a_proxy_of_plain_http_gets_the_whole_url(transport: LeanTransport, clea
             transport.adapter.origins[0].route)
 
 
+def test_a_proxy_that_speaks_tls_itself(transport: LeanTransport, clean: pytest.MonkeyPatch) -> None:
+    heads: list[str] = []
+
+    def script(peer: Peer) -> None:
+        while (request := peer.request()) is not None:
+            peer.reply(request[0].encode())
+
+    clean.setenv("REQUESTS_CA_BUNDLE", CA)
+    with Server(script, tls=True) as proxy:
+        clean.setenv("HTTP_PROXY", proxy.url)
+        assert send(transport, "http://example.invalid").body.startswith(b"POST http://example.invalid/v1/chat HTTP")
+    with Server(echo, tls=True) as server:
+        through = tunnel(server.port, heads)
+        proxy = Server(through, tls=True)  # type: ignore[arg-type]
+        clean.setenv("HTTPS_PROXY", proxy.url.replace("//", "//user:p%40ss@"))
+        with proxy:
+            for _ in range(2):
+                assert send(transport, server.url, b"x" * 100_000).body == b"x" * 100_000
+            assert len(heads) == 1
+            assert send(transport, server.url, seconds=-1).failure == "timeout"
+            transport.close()
+
+
 def test_no_proxy_is_honoured(transport: LeanTransport, clean: pytest.MonkeyPatch) -> None:
     with Server(echo) as server, Server(Peer.until_closed) as proxy:
         clean.setenv("HTTP_PROXY", proxy.url)
