@@ -11,12 +11,12 @@ from typing import Any, TypedDict, cast
 
 from deluge import _log
 from deluge._rowform import Row
-from deluge.config import ClientConfig, PoolEntry
+from deluge.config import ClientConfig, PoolEntry, resolved
 from deluge.endpoints import base_url_of, dialect_of, key_of, today
 from deluge.engine import Engine
 from deluge.errors import ConfigError
 from deluge.models.model import Model
-from deluge.models.registry import resolve, retirement_notice
+from deluge.models.registry import retirement_notice
 from deluge.params import CACHE_PATTERNS, SERVICE_TIERS, SamplingParams
 from deluge.prompt import Conversation
 from deluge.prompt.coerce import as_conversation
@@ -72,7 +72,7 @@ class Plan:
         self._warned = warned
         self.timeout = _end_of(options.get("timeout"))
         pool, router = _pool_of(config, pool, router, options)
-        self.prefer = _preferred(options.get("prefer_model"), pool)
+        self.prefer = _preferred(options.get("prefer_model"), pool, config)
         self._sized = _tools_size(self.options)
         self._cache_lock = cache_lock
         self._key: str | None = None
@@ -199,7 +199,7 @@ def _pool_of(
     """The pool with what this call overrides."""
     name, given = options.get("model"), options.get("sampling_params")
     if name is not None:
-        model, effort = resolve(name)
+        model, effort = resolved(name, config)
         own = next((entry.params for entry in pool if entry.model.id == model.id), pool[0].params)
         params = own if effort is None else own.replace(reasoning_effort=cast(Any, effort))
         pool, router = (PoolEntry(model, params, 1.0),), Router([model.id], [1.0])
@@ -209,10 +209,10 @@ def _pool_of(
     return pool, router
 
 
-def _preferred(name: str | None, pool: tuple[PoolEntry, ...]) -> str | None:
+def _preferred(name: str | None, pool: tuple[PoolEntry, ...], config: ClientConfig) -> str | None:
     if name is None or name == "last":
         return name
-    model, _ = resolve(name)
+    model, _ = resolved(name, config)
     ids = [entry.model.id for entry in pool]
     if model.id not in ids:
         raise ConfigError(f"prefer_model {name!r} is not in the pool ({', '.join(ids)})")
