@@ -235,8 +235,8 @@ def ratio(found: "Mapping[str, list[dict]]", ours: str, peer: str, field: str) -
     return statistics.median(a[field] / b[field] for a, b in pairs) if pairs else None
 
 
-HEADINGS = ["contender", "CPU µs/prompt min", "median", "wall s", "prompts/s", "answered", "peak MB", "server busy",
-            "CPU ours / this"]
+HEADINGS = ["contender", "CPU µs/prompt min", "median", "wall s", "prompts/s", "answered", "waits/prompt", "peak MB",
+            "server busy", "CPU ours / this"]
 
 
 def compare(found: "Mapping[str, list[dict]]", bench: Bench, ours: str = "ours") -> "list[list[str]]":
@@ -251,8 +251,8 @@ def compare(found: "Mapping[str, list[dict]]", bench: Bench, ours: str = "ours")
         rows.append([name, f"{of(results, 'cpu_us', min):.0f}", f"{of(results, 'cpu_us'):.0f}",
                      f"{of(results, 'wall'):.2f}", f"{of(results, 'rate'):,.0f}",
                      f"{min(r['answered'] for r in results):,} of {results[0]['prompts']:,}",
-                     f"{of(results, 'rss_peak') / 1024:.0f}", f"{of(results, 'busy'):.0f} %",
-                     "" if share is None else f"{share:.2f}"])
+                     f"{of(results, 'switches'):.1f}", f"{of(results, 'rss_peak') / 1024:.0f}",
+                     f"{of(results, 'busy'):.0f} %", "" if share is None else f"{share:.2f}"])
     return rows
 
 

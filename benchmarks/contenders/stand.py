@@ -58,11 +58,16 @@ def cpu() -> "tuple[float, float]":
     return used.ru_utime, used.ru_stime
 
 
+def switches() -> int:
+    """Times that a thread of this process gave up its core to wait."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+
+
 def measure(run: Run, chosen: argparse.Namespace, completion: Callable[[object], "str | None"]) -> "dict[str, object]":
     """One metered run."""
     texts: "Iterator[str]" = (traffic.prompt(n, chosen.prompt_chars) for n in range(chosen.prompts))
     prompts = list(texts) if chosen.feed == "list" else texts
-    before, started, (user, system) = memory(), time.monotonic(), cpu()
+    before, switched, started, (user, system) = memory(), switches(), time.monotonic(), cpu()
     answers = run(prompts)
     answered = characters = 0
     for answer in answers:
@@ -70,9 +75,11 @@ def measure(run: Run, chosen: argparse.Namespace, completion: Callable[[object],
         answered += bool(text)
         characters += len(text or "")
     wall, (user_after, system_after) = time.monotonic() - started, cpu()
+    switched = switches() - switched
     after, peak = memory()                                # `answers` is still held here
     return {"answered": answered, "characters": characters, "wall": wall, "user": user_after - user,
-            "system": system_after - system, "rss_before": before[0], "rss_after": after, "rss_peak": peak}
+            "system": system_after - system, "switches": switched / chosen.prompts,
+            "rss_before": before[0], "rss_after": after, "rss_peak": peak}
 
 
 def identity(answer: object) -> "str | None":
