@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 import time
 import weakref
@@ -12,14 +11,15 @@ from typing import Any, Literal, overload
 
 from typing_extensions import Self, Unpack
 
+from deluge import lifecycle
 from deluge.calls import Arrivals, Feed, ResultList, gather, iterate, refuse_on_courier
-from deluge.config import ClientConfig, PoolEntry, make_pool, read_yaml
+from deluge.config import ClientConfig, make_pool, read_yaml, signature
 from deluge.courier import on_courier
 from deluge.engine import Engine
 from deluge.errors import ClosedError, ConfigError
 from deluge.handles import Handle, HandleBook, HandleReceiver, ResponseFuture
 from deluge.params import SamplingParams
-from deluge.plan import CallOptions, Plan
+from deluge.plan import LIMITS, CallOptions, Plan, engine_of
 from deluge.prompt.coerce import as_prompts
 from deluge.response import APIResponse
 from deluge.router import Router
@@ -40,7 +40,7 @@ class LLMClient:
 
     def __init__(self, model_names: str | Sequence[str] = "gpt-4.1-mini", **settings: Any) -> None:
         self._set(ClientConfig.checked({"model_names": model_names, **settings}))
-        self._start(_engine_of(self._config, self._pool))
+        self._start(engine_of(self._config, self._pool))
 
     def _set(self, config: ClientConfig) -> None:
         pool = make_pool(config)
@@ -57,7 +57,7 @@ class LLMClient:
         self._warned: set[str] = set()
         self._closed = False
         self._local = threading.local()
-        _clients.add(self)
+        lifecycle.clients.add(self)
         if showing is None:
             weakref.finalize(self, Engine.close, engine)
 
@@ -83,7 +83,7 @@ class LLMClient:
 
     def copy(self, **changes: Any) -> Self:
         """A client with other settings that shares this one's engine: its limits, connections and threads."""
-        limits = sorted(_LIMITS & set(changes))
+        limits = sorted(LIMITS & set(changes))
         if limits:
             raise ConfigError(f"{limits[0]} belongs to all copies of a client: use with_limits()")
         made = type(self).__new__(type(self))
@@ -380,7 +380,8 @@ class LLMClient:
         if self._closed:
             raise ClosedError("this client was closed when its with block ended")
 
-    def _forked(self) -> None:
+    def after_fork(self) -> None:
+        """In a forked child: new locks; the parent keeps its display."""
         self._book.after_fork()
         self._showing.after_fork()
         self._cache_lock = threading.Lock()
@@ -394,31 +395,4 @@ def _length(prompts: Any) -> int | None:
         return None
 
 
-def _engine_of(config: ClientConfig, pool: tuple[PoolEntry, ...]) -> Engine:
-    given = config.model_fields_set
-    return Engine(
-        tracker=StatusTracker(config.name or pool[0].model.id), requests_per_minute=config.max_requests_per_minute,
-        tokens_per_minute=config.max_tokens_per_minute, slots=config.max_concurrent_requests, mode=config.limit_mode,
-        model_limits=config.model_limits,
-        default_limits="max_requests_per_minute" not in given and "max_tokens_per_minute" not in given,
-        max_queued=config.max_queued,
-    )
-
-
-_LIMITS = {"max_requests_per_minute", "max_tokens_per_minute", "max_concurrent_requests", "model_limits", "limit_mode",
-           "max_queued"}
-_clients: weakref.WeakSet[LLMClient] = weakref.WeakSet()
-
-
-def _signature() -> inspect.Signature:
-    """The constructor's signature with every setting by name, for help() and editors."""
-    kinds = inspect.Parameter
-    first = kinds("model_names", kinds.POSITIONAL_OR_KEYWORD, default="gpt-4.1-mini")
-    rest = [
-        kinds(name, kinds.KEYWORD_ONLY, default=field.get_default(call_default_factory=True))
-        for name, field in ClientConfig.model_fields.items() if name != "model_names"
-    ]
-    return inspect.Signature([first, *rest])
-
-
-LLMClient.__signature__ = _signature()  # type: ignore[attr-defined]
+LLMClient.__signature__ = signature()  # type: ignore[attr-defined]

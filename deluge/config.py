@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -259,3 +260,14 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigError(f"{path} must hold a mapping of settings, not {type(data).__name__}")
     return data
+
+
+def signature() -> inspect.Signature:
+    """The client's signature with every setting by name, for help() and editors."""
+    kinds = inspect.Parameter
+    first = kinds("model_names", kinds.POSITIONAL_OR_KEYWORD, default="gpt-4.1-mini")
+    rest = [
+        kinds(name, kinds.KEYWORD_ONLY, default=field.get_default(call_default_factory=True))
+        for name, field in ClientConfig.model_fields.items() if name != "model_names"
+    ]
+    return inspect.Signature([first, *rest])

@@ -6,17 +6,18 @@ scheduler itself and takes its next flight from it, which saves two hand-offs be
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
-import os
 import queue
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from deluge import lifecycle
 from deluge.courier import Courier
 from deluge.errors import ClosedError
 from deluge.lanes import NEVER
@@ -34,8 +35,6 @@ logger = logging.getLogger("deluge.engine")
 IDLE_AFTER = 30.0  # seconds without work after which the threads end
 SWEEP_EVERY = 15.0
 MAX_WORKERS = 100_000  # never the limit: slots are, and workers lost in a name look-up must not queue work behind them
-
-_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
 class Engine:
@@ -56,7 +55,7 @@ class Engine:
         self._room = threading.Condition(self._lock)
         self._pilot = Pilot(self.transport, self.wall)
         self._forget_threads()
-        _engines.add(self)
+        lifecycle.engines.add(self)
 
     def _forget_threads(self) -> None:
         self.awake = False
@@ -185,13 +184,15 @@ class Engine:
     def _wake(self) -> None:
         if self.awake:
             return
-        if _exiting:
+        if lifecycle.exiting:
             raise ClosedError("the interpreter is shutting down")
         self._forget_threads()
         self.awake = True
         self._executor = ThreadPoolExecutor(MAX_WORKERS, thread_name_prefix="deluge-worker")
         self.courier.start()
-        threading.Thread(target=_keep_time, args=(weakref.ref(self), self._alarm), name="deluge-scheduler", daemon=True).start()
+        threading.Thread(
+            target=lifecycle.keep_time, args=(weakref.ref(self), self._alarm), name="deluge-scheduler", daemon=True
+        ).start()
 
     def _step(self, now: float, worker: bool = False) -> Flight | None:
         """Lets the scheduler decide and hands out what it decided. Called with the lock; gives a worker its next flight."""
@@ -292,10 +293,11 @@ class Engine:
             self._alarm_at = min(self.scheduler.wake_at, now + SWEEP_EVERY)
             timeout = self._alarm_at - now
         if executor is not None:
-            for _ in range(wanted):
-                executor.submit(self._work)
-            for task in cleanups:
-                executor.submit(self._pilot.clean_up, task)
+            with contextlib.suppress(RuntimeError):  # closed meanwhile: nobody waits for these workers any more
+                for _ in range(wanted):
+                    executor.submit(self._work)
+                for task in cleanups:
+                    executor.submit(self._pilot.clean_up, task)
         for flight in abandoned:
             self._give_up(flight)
         self.transport.sweep(now)
@@ -344,6 +346,18 @@ class Engine:
             if not self.unfinished():
                 self._sleep()
 
+    @property
+    def alarm(self) -> queue.SimpleQueue[None]:
+        """What wakes the keeper of time; a new one for every set of threads."""
+        return self._alarm
+
+    def at_exit(self) -> None:
+        """The interpreter ends: sockets are shut down and the workers let go."""
+        self.transport.abort_all()
+        if self.awake:
+            for _ in range(self._workers):
+                self._jobs.put(None)
+
     def after_fork(self) -> None:
         """In the child: new locks, no threads; what the parent has under way fails here without a word to anybody."""
         held = not self._lock.acquire(blocking=False)
@@ -366,68 +380,3 @@ class Engine:
 
     def __repr__(self) -> str:
         return f"<Engine {'awake' if self.awake else 'asleep'} {self._workers} workers | {self.scheduler!r}>"
-
-
-def _keep_time(engine_ref: weakref.ref[Engine], alarm: queue.SimpleQueue[None]) -> None:
-    """The keeper of time. It holds the engine only while it works, so that a forgotten client can go."""
-    while True:
-        engine = engine_ref()
-        if engine is None or engine._alarm is not alarm:
-            return
-        timeout = engine.tick()
-        del engine
-        if timeout is None:
-            return
-        for _ in _rung(alarm, timeout):
-            pass
-
-
-def _rung(alarm: queue.SimpleQueue[None], timeout: float) -> Iterator[None]:
-    """Waits for the alarm or the time, then takes all alarms that rang meanwhile."""
-    try:
-        yield alarm.get(timeout=timeout)
-        while True:
-            yield alarm.get_nowait()
-    except queue.Empty:
-        return
-
-
-_exiting = False
-
-
-def _at_exit() -> None:
-    """An exiting interpreter never waits for a request: sockets are shut, and the workers let go."""
-    global _exiting
-    _exiting = True
-    for engine in list(_engines):
-        engine.transport.abort_all()
-        if engine.awake:
-            for _ in range(engine._workers):
-                engine._jobs.put(None)
-    _disown_daemons()
-
-
-def _disown_daemons() -> None:
-    """Our workers are daemons; the executor's own exit handler would wait for them, also for one lost in a look-up."""
-    from concurrent.futures import thread
-
-    queues: Any = getattr(thread, "_threads_queues", None)
-    for worker in list(queues or ()):
-        if worker.name.startswith("deluge-worker") and worker.daemon:
-            queues.pop(worker, None)
-
-
-def _after_fork() -> None:
-    for engine in list(_engines):
-        engine.after_fork()
-
-
-_register = getattr(threading, "_register_atexit", None)
-if _register is not None:
-    _register(_at_exit)
-else:  # pragma: no cover - every CPython that we support has it
-    import atexit
-
-    atexit.register(_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -30,6 +30,7 @@ from deluge.rowplan import RowTemplates
 from deluge.tasks import Call, Receiver, Task
 from deluge.tools import MCPServer, Tool
 from deluge.tools.output import output_schema_of
+from deluge.tracker import StatusTracker
 from deluge.usage import NO_USAGE
 
 _said = _log.logger("client")
@@ -53,6 +54,10 @@ class CallOptions(TypedDict, total=False):
     timeout: float | None
 
 
+# Settings of the engine, which all copies of a client share.
+LIMITS = frozenset({
+    "max_requests_per_minute", "max_tokens_per_minute", "max_concurrent_requests", "model_limits", "limit_mode", "max_queued",
+})
 OPTION_NAMES = frozenset(CallOptions.__annotations__)
 
 
@@ -261,3 +266,15 @@ def _under(lock: Any, function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*arguments)
 
     return locked
+
+
+def engine_of(config: ClientConfig, pool: tuple[PoolEntry, ...]) -> Engine:
+    """The engine of a new client. Limits are the defaults' as long as neither of the two was given."""
+    given = config.model_fields_set
+    return Engine(
+        tracker=StatusTracker(config.name or pool[0].model.id), requests_per_minute=config.max_requests_per_minute,
+        tokens_per_minute=config.max_tokens_per_minute, slots=config.max_concurrent_requests, mode=config.limit_mode,
+        model_limits=config.model_limits,
+        default_limits="max_requests_per_minute" not in given and "max_tokens_per_minute" not in given,
+        max_queued=config.max_queued,
+    )

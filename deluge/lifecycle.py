@@ -1,0 +1,99 @@
+"""What happens to engines around their work: the keeper of time, the exit of the interpreter, a fork."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import weakref
+from collections.abc import Iterator
+from concurrent.futures import thread  # imported before our exit handler is registered, so that ours runs first
+from typing import Any, Protocol
+
+
+class Engine(Protocol):
+    """What is needed of an engine here."""
+
+    @property
+    def alarm(self) -> queue.SimpleQueue[None]:
+        """What wakes its keeper of time."""
+
+    def tick(self) -> float | None:
+        """One round; seconds until the next."""
+
+    def at_exit(self) -> None:
+        """Shuts the sockets, lets the workers go."""
+
+    def after_fork(self) -> None:
+        """In the child."""
+
+
+class Client(Protocol):
+    """What is needed of a client here."""
+
+    def after_fork(self) -> None:
+        """In the child."""
+
+
+engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+clients: weakref.WeakSet[Client] = weakref.WeakSet()
+exiting = False
+
+
+def keep_time(engine_ref: weakref.ref[Engine], alarm: queue.SimpleQueue[None]) -> None:
+    """The keeper of time. It holds the engine only while it works, so that a forgotten client can go."""
+    while True:
+        engine = engine_ref()
+        if engine is None or engine.alarm is not alarm:
+            return
+        timeout = engine.tick()
+        del engine
+        if timeout is None:
+            return
+        for _ in _rung(alarm, timeout):
+            pass
+
+
+def _rung(alarm: queue.SimpleQueue[None], timeout: float) -> Iterator[None]:
+    """Waits for the alarm or the time, then takes all alarms that rang meanwhile."""
+    try:
+        yield alarm.get(timeout=timeout)
+        while True:
+            yield alarm.get_nowait()
+    except queue.Empty:
+        return
+
+
+def _at_exit() -> None:
+    """An exiting interpreter never waits for a request."""
+    global exiting
+    exiting = True
+    for engine in list(engines):
+        engine.at_exit()
+    _disown_daemons()
+
+
+def _disown_daemons() -> None:
+    """Our workers are daemons; the executor's own exit handler would wait for them, also for one lost in a look-up."""
+    queues: Any = getattr(thread, "_threads_queues", None)
+    for worker in list(queues or ()):
+        if worker.name.startswith("deluge-worker") and worker.daemon:
+            queues.pop(worker, None)
+
+
+def _after_fork() -> None:
+    for engine in list(engines):
+        engine.after_fork()
+    for client in list(clients):
+        client.after_fork()
+
+
+_register = getattr(threading, "_register_atexit", None)
+if _register is not None:
+    _register(_at_exit)
+else:  # pragma: no cover - every CPython that we support has it
+    import atexit
+
+    atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
