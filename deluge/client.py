@@ -374,7 +374,8 @@ class LLMClient:
         if _length(items) == 0:
             return None
         plan = self._plan(options, receiver)
-        return Feed(self._engine, plan.call, items, plan.task, plan.timeout, plan.cached if self._config.cache is not None else None)
+        look_up = plan.cached if self._config.cache is not None else None
+        return Feed(self._engine, plan.call, items, plan.task, plan.timeout, look_up)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -43,7 +43,8 @@ class RequestOptions:
 class RequestTemplate:
     """What all requests of one call to one model share.
 
-    ``dialect`` is the name of the wire format. ``memo`` is for dialects: values that are a pure function of the other fields, so that they are made once.
+    ``dialect`` is the name of the wire format. ``memo`` is for dialects: values that are a pure function of the other
+    fields, so that they are made once.
     """
 
     model: Model
@@ -123,5 +124,3 @@ def joined_headers(base: Mapping[str, str], extra: Mapping[str, str | None]) -> 
         else:
             result[key] = value
     return result
-
-

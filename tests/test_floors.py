@@ -33,7 +33,8 @@ FLOORS = {
     "_retry_after": 0, "_version": 0,
 }
 
-THREADED = ("client", "engine", "lifecycle", "courier", "calls", "plan", "showing", "handles", "caches", "quota", "agent", "mcp", "progress", "testing", "cli")
+THREADED = ("client", "engine", "lifecycle", "courier", "calls", "plan", "showing", "handles",
+            "caches", "quota", "agent", "mcp", "progress", "testing", "cli")
 # Module -> the rooms that may import it.
 FENCES = {
     "requests": ("transport", "mcp"),

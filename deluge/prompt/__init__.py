@@ -6,5 +6,6 @@ from deluge.prompt.message import Message
 from deluge.prompt.parts import Part, Raw, Refusal, Text, Thinking, ToolCall, ToolResult
 
 __all__ = [
-    "Audio", "Conversation", "File", "Image", "Message", "Part", "Raw", "Refusal", "Text", "Thinking", "ToolCall", "ToolResult",
+    "Audio", "Conversation", "File", "Image", "Message", "Part", "Raw", "Refusal", "Text", "Thinking", "ToolCall",
+    "ToolResult",
 ]
