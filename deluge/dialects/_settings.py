@@ -63,10 +63,21 @@ def reasons(template: RequestTemplate, sent: str | None) -> bool:
     model = template.model
     if not model.has("reasoning"):
         return False
+    if model.has("thinking_switch") and wanted_effort(template) == "none":
+        return model.has("always_reasons")
     level = sent or model.default_effort
     if level is not None:
         return level != "none"
     return model.has("always_reasons") or model.has("thinks_by_default") or "none" not in model.efforts
+
+
+def chat_refuses(template: RequestTemplate) -> str | None:
+    """Why chat completions cannot take this request at all, where the Responses API can; None when they can."""
+    if template.model.has("requires_responses"):
+        return f"{template.model.id} is served by the Responses API only: set use_responses_api=True"
+    if template.options.tools and template.model.has("requires_responses_for_tools"):
+        return f"{template.model.id} calls tools through the Responses API only: set use_responses_api=True"
+    return None
 
 
 def sampling(template: RequestTemplate, reasoning: bool) -> tuple[dict[str, float], list[Note]]:

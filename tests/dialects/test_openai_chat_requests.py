@@ -272,6 +272,35 @@ def test_what_cannot_be_said_is_refused_clearly() -> None:
         call(model(), Message.user([Image(file_id="f")]))
 
 
+def test_cache_patterns() -> None:
+    row = model("supports_prompt_cache_options developer_role")
+    talk = Conversation().system("S").user("A").ai("B").user([Text("C"), Text("D")])
+    mark = {"mode": "explicit"}
+    data = body(row, talk, cache="last_2_user_messages")
+    assert data["prompt_cache_options"] == {"mode": "explicit"} and data["messages"][0]["content"] == "S"
+    assert data["messages"][1]["content"] == [{"type": "text", "text": "A", "prompt_cache_breakpoint": mark}]
+    assert [part.get("prompt_cache_breakpoint") for part in data["messages"][3]["content"]] == [None, mark]
+    data = body(row, talk, cache="system_and_tools")
+    assert data["messages"][0]["content"][0]["prompt_cache_breakpoint"] == mark
+    assert body(row, "x", cache="last_user_message")["messages"][0]["content"][0]["prompt_cache_breakpoint"] == mark
+    assert beyond(row, cache="automatic", cache_ttl="1h")[0]["prompt_cache_options"] == {"mode": "implicit"}
+    assert set(beyond(row, cache="automatic", cache_ttl="1h")[1]) == {"cache_ttl"}
+    for other, pattern in ((model("automatic_caching"), "automatic"), (model(), "last_user_message"), (row, "tools_only")):
+        data, notes = beyond(other, cache=pattern)
+        assert "prompt_cache_options" not in data and set(notes) == {"cache"}
+
+
+def test_models_of_the_responses_api_only() -> None:
+    with pytest.raises(ConfigError, match="Responses API only"):
+        call(model("requires_responses"))
+
+
+def test_sampling_when_thinking_is_turned_off() -> None:
+    row = model("reasoning thinks_by_default thinking_switch sampling_fixed_when_reasoning")
+    assert "temperature" in beyond(row, params={"reasoning_effort": "none"})[0]
+    assert "temperature" not in beyond(row)[0]
+
+
 def test_system_messages_stay_in_order_under_the_models_role() -> None:
     talk = Conversation().system("A").user("B").system("C").ai("D").user("E")
     assert [m["role"] for m in messages(talk)] == ["system", "user", "system", "assistant", "user"]

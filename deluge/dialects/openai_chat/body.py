@@ -16,6 +16,7 @@ from deluge.wire import Note
 _OURS = ("model", "messages", "stream")
 _CHOICES = ("auto", "none", "required")
 
+_CACHE_TTL = "30m"
 _TOOLS_OR_REASONING = "chat completions take tools without reasoning only: use_responses_api=True has both"
 
 Fragment = dict[str, Any]
@@ -27,6 +28,9 @@ def fragments(ctx: RequestContext) -> tuple[Fragment, tuple[Note, ...]]:
     ``ConfigError`` or ``InputError`` when chat completions cannot say it at all.
     """
     template, notes = ctx.template, _Notes()
+    refusal = _settings.chat_refuses(template)
+    if refusal is not None:
+        raise ConfigError(refusal)
     effort = _effort(template, notes)
     reasoning = _settings.reasons(template, effort)
     body = {
@@ -71,8 +75,6 @@ def _effort(template: RequestTemplate, notes: _Notes) -> str | None:
         level = notes.keep(_settings.effort(template))
     if not template.options.tools:
         return level
-    if model.has("requires_responses_for_tools"):
-        raise ConfigError(f"{model.id} calls tools through the Responses API only: set use_responses_api=True")
     if model.has("no_tools_with_reasoning") and level != "none" and "none" in model.efforts:
         if template.params.is_set("reasoning_effort") and template.params.reasoning_effort not in (None, "none"):
             notes.add("reasoning_effort", _TOOLS_OR_REASONING)
@@ -237,10 +239,20 @@ def _tier(template: RequestTemplate, notes: _Notes) -> Fragment:
 
 
 def _caching(template: RequestTemplate, notes: _Notes) -> Fragment:
-    if template.options.cache is not None:
-        by_itself = template.model.has("automatic_caching")
+    """OpenAI's explicit caching: only what is marked is written (the marks are in the messages)."""
+    options, model = template.options, template.model
+    if options.cache is None:
+        return {}
+    if not model.has("supports_prompt_cache_options"):
+        by_itself = model.has("automatic_caching")
         notes.add("cache", "the model caches repeated beginnings by itself" if by_itself else "not offered here")
-    return {}
+        return {}
+    if options.cache == "tools_only":
+        notes.add("cache", "tools alone cannot be marked here: the model caches repeated beginnings by itself")
+        return {}
+    if options.cache_ttl not in (None, _CACHE_TTL):
+        notes.add("cache_ttl", f"the model keeps what it caches for {_CACHE_TTL}")
+    return {"prompt_cache_options": {"mode": "implicit" if options.cache == "automatic" else "explicit"}}
 
 
 def _stream(ctx: RequestContext) -> Fragment:

@@ -70,7 +70,7 @@ def _fixed(ctx: RequestContext) -> _Fixed:
 
 def _messages(ctx: RequestContext) -> bytes:
     messages = ctx.prompt.messages
-    if len(messages) == 1:
+    if len(messages) == 1 and ctx.template.options.cache is None:
         (message,) = messages
         if message.role == "user" and len(message.parts) == 1 and message.name is None:
             (part,) = message.parts

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from deluge.dialects._caching import marked
 from deluge.dialects._parts import json_text, only_texts, result_parts
 from deluge.errors import InputError
 from deluge.prompt import Audio, File, Image, Message, Raw, Refusal, Text, Thinking, ToolCall, ToolResult
@@ -27,7 +28,21 @@ def wire_messages(ctx: RequestContext) -> list[Wire]:
     result: list[Wire] = []
     for message in ctx.prompt.messages:
         result += words.of(message)
-    return result + words.held_back()
+    result += words.held_back()
+    if ctx.options.cache is not None and ctx.model.has("supports_prompt_cache_options"):
+        _mark(result, ctx.options.cache)
+    return result
+
+
+def _mark(messages: list[Wire], pattern: str) -> None:
+    """Marks the end of what is to be cached; a text becomes a part, so that it can carry the mark."""
+    roles = ["system" if message["role"] == "developer" else message["role"] for message in messages]
+    for place in marked(pattern, roles):
+        message = messages[place]
+        if isinstance(message["content"], str):
+            message["content"] = [{"type": "text", "text": message["content"]}]
+        if message["content"]:
+            message["content"][-1]["prompt_cache_breakpoint"] = {"mode": "explicit"}
 
 
 class _Words:
