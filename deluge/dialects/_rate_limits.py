@@ -111,7 +111,7 @@ def seconds_until(text: str | None, now: float) -> float | None:
 
 def _until_date(text: str, now: float) -> float | None:
     try:
-        moment = dt.datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
+        moment = dt.datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", re.sub(r"\.\d+", "", text)))
     except ValueError:
         return None
     if moment.tzinfo is None:
