@@ -51,7 +51,8 @@ _WORDS = re.compile(
 _SAY = re.compile(r"\[\[say (.*?)\]\]", re.DOTALL)
 _CALL = re.compile(r"\[\[call ([\w.-]+)\s*(\{.*?\})?\s*\]\]", re.DOTALL)
 _ROUNDS = re.compile(r"\[\[rounds (\d+)\]\]")
-_SKETCH = re.compile(r"\"(\w+)\"\s*(?::\s*(\"[^\"]*\"|\w+))?")
+_SKETCH = re.compile(r"\"(\w+)\"\s*:\s*(\"[^\"]*\"|\w+)?")
+_KEYS = re.compile(r"\"(\w+)\"()")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +181,7 @@ def _said(ask: Ask, room: int) -> tuple[tuple[Call, ...], str, str, Finish]:
             return (), "", "", "length"
         return calls, "", "", "tool_calls"
     text = _text(ask, room)
-    for word in ask.stop:
-        text = text.partition(word)[0] if word else text
+    text = text[:min((text.find(word) for word in ask.stop if word and word in text), default=len(text))]
     if tokens(text) > room:
         return (), text[:room * TOKEN], "", "length"
     return (), text, "", "stop"
@@ -231,9 +231,10 @@ def _object(ask: Ask, plain: str) -> dict[str, Any]:
     """An object with the keys that the prompt or the system message sketches between braces."""
     for turn in reversed(ask.turns):
         start = turn.text.find("{") if turn.role in ("user", "system") else -1
-        keys = _SKETCH.findall(turn.text[start:turn.text.rfind("}") + 1]) if start >= 0 else []
+        sketch = turn.text[start:turn.text.rfind("}") + 1] if start >= 0 else ""
+        keys = _SKETCH.findall(sketch) or _KEYS.findall(sketch)
         if keys:
-            return {name: _sketched(kind, plain) for name, kind in keys if name}
+            return {name: _sketched(kind, plain) for name, kind in keys}
     return {"answer": plain}
 
 

@@ -32,7 +32,7 @@ def worked_out(text: str) -> int | float | None:
     expression = re.sub(r"(?<=\d),(?=\d{3})", "", found.group(1)).replace("x", "*").strip()
     try:
         tree = ast.parse(expression, mode="eval").body
-        if not isinstance(tree, (ast.BinOp, ast.UnaryOp)):
+        if not any(isinstance(node, ast.BinOp) for node in ast.walk(tree)):
             return None
         value = _value(tree)
         return value.numerator if value.denominator == 1 else float(value)

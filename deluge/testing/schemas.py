@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections import deque
@@ -142,9 +143,9 @@ class _Maker:
         properties = schema.get("properties") or {}
         others = schema.get("additionalProperties", True)
         value = {name: self.make(properties.get(name, others), depth + 1) for name in schema.get("required") or ()}
-        for name in self._more_names(properties, others):
-            if len(value) >= schema.get("minProperties", 0):
-                break
+        names = self._more_names(properties, others)
+        while len(value) < schema.get("minProperties", 0):
+            name = next(names)
             if name not in value:
                 value[name] = self.make(properties.get(name, others), depth + 1)
         return value
@@ -153,7 +154,7 @@ class _Maker:
         yield from properties
         if others is False:
             raise SchemaError("minProperties is more than there are properties")
-        yield from (f"key{number}" for number in range(1, 10_000))
+        yield from (f"key{number}" for number in itertools.count(1))
 
     def _array(self, schema: Mapping[str, Any], depth: int) -> list[Any]:
         first = list(schema.get("prefixItems") or ())
