@@ -15,18 +15,18 @@ def usage_of(counts: Any, model: Model) -> Usage:
     """The counts with one meaning: input without the cached, output with reasoning; NO_USAGE for none."""
     if type(counts) is not dict or not counts:
         return NO_USAGE
-    get = counts.get
-    prompt, output = count(get("prompt_tokens")), count(get("completion_tokens"))
+    prompt, output = _count(counts, "prompt_tokens"), _count(counts, "completion_tokens")
     read = written = reasoning = 0
-    details = get("prompt_tokens_details")
+    details = counts.get("prompt_tokens_details")
     if type(details) is dict:
-        read, written = count(details.get("cached_tokens")), count(details.get("cache_write_tokens"))
-    read = read or count(get("prompt_cache_hit_tokens")) or count(get("cached_tokens"))
-    details = get("completion_tokens_details")
+        read, written = _count(details, "cached_tokens"), _count(details, "cache_write_tokens")
+    if not read:  # DeepSeek, Moonshot
+        read = _count(counts, "prompt_cache_hit_tokens") or _count(counts, "cached_tokens")
+    details = counts.get("completion_tokens_details")
     if type(details) is dict:
-        reasoning = count(details.get("reasoning_tokens"))
-    reasoning = reasoning or count(get("reasoning_tokens"))
-    total = count(get("total_tokens"))
+        reasoning = _count(details, "reasoning_tokens")
+    reasoning = reasoning or _count(counts, "reasoning_tokens")
+    total = _count(counts, "total_tokens")
     if total != prompt + output:
         unlisted = _not_in_output(total, prompt, output, reasoning, model)
         output, reasoning = output + unlisted, reasoning or unlisted
@@ -51,11 +51,14 @@ def cost_of(counts: Any, usage: Usage, tier: str | None, model: Model) -> float 
     return model.cost(usage, tier)
 
 
-def count(value: Any) -> int:
+def _count(counts: dict[str, Any], name: str) -> int:
     """A count of tokens; 0 for anything else."""
+    if name not in counts:
+        return 0
+    value = counts[name]
     if type(value) is int:
         return value if 0 < value < _MOST else 0
-    return int(value) if isinstance(value, float) and 0 < value < 1e15 else 0
+    return int(value) if type(value) is float and 0 < value < _MOST else 0
 
 
 def _not_in_output(total: int, prompt: int, output: int, reasoning: int, model: Model) -> int:
