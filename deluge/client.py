@@ -66,7 +66,12 @@ class LLMClient:
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> Self:
         """A client of these settings: the constructor's arguments, as ``to_dict`` writes them. The mapping is not changed."""
-        return cls(**dict(settings))
+        if not isinstance(settings, Mapping):
+            raise ConfigError(f"settings are a mapping of the constructor's arguments, not {type(settings).__name__}")
+        strange = [key for key in settings if not isinstance(key, str)]
+        if strange:
+            raise ConfigError(f"LLMClient: unknown argument {strange[0]!r}")
+        return cls(**settings)
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:

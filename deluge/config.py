@@ -110,7 +110,10 @@ class ClientConfig(BaseModel):
     def _weights(cls, value: Any) -> Any:
         if isinstance(value, str):
             return value
-        weights = tuple(float(weight) for weight in value)
+        try:
+            weights = tuple(float(weight) for weight in value)
+        except TypeError:
+            raise ValueError("give a list of numbers, one for each model") from None
         if any(not math.isfinite(weight) or weight < 0 for weight in weights):
             raise ValueError("weights must be numbers that are not negative")
         if not any(weights):

@@ -6,7 +6,7 @@ import contextvars
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict, cast
 
 from deluge import _log
@@ -183,7 +183,7 @@ def _end_of(timeout: float | None) -> float | None:
     """The monotonic time at which the call's timeout passes."""
     if timeout is None:
         return None
-    if not timeout > 0:
+    if not isinstance(timeout, (int, float)) or not timeout > 0:
         raise ConfigError("timeout must be above 0 seconds")
     return time.monotonic() + timeout
 
@@ -191,6 +191,8 @@ def _end_of(timeout: float | None) -> float | None:
 def _tools(tools: Any) -> tuple[Any, ...]:
     if tools is None:
         return ()
+    if not isinstance(tools, (Tool, MCPServer, Mapping, Iterable)):
+        raise ConfigError(f"tools are a list of Tools, not {type(tools).__name__}")
     given = (tools,) if isinstance(tools, (Tool, MCPServer, Mapping)) else tuple(tools)
     for tool in given:
         if not isinstance(tool, (Tool, MCPServer, Mapping)):
@@ -209,6 +211,8 @@ def _pool_of(
         params = own if effort is None else own.replace(reasoning_effort=cast(Any, effort))
         pool, router = (PoolEntry(model, params, 1.0),), Router([model.id], [1.0])
     if given is not None:
+        if not isinstance(given, (SamplingParams, Mapping)):
+            raise ConfigError(f"sampling_params of a call are SamplingParams or a mapping, not {type(given).__name__}")
         params = given if isinstance(given, SamplingParams) else SamplingParams(**given)
         pool = tuple(PoolEntry(entry.model, params, entry.weight) for entry in pool)
     return pool, router

@@ -21,7 +21,7 @@ def as_conversation(prompt: Any, index: int | None = None) -> Conversation:
     """
     if type(prompt) is str:
         return Conversation.of_text(prompt)
-    if type(prompt) is Conversation:
+    if type(prompt) is Conversation and prompt.messages:
         return prompt if prompt.frozen else prompt.freeze()
     try:
         return _conversation(prompt)
@@ -49,6 +49,8 @@ def as_prompts(prompts: Any) -> Iterable[Any]:
 
 def _conversation(prompt: Any) -> Conversation:
     if isinstance(prompt, Conversation):
+        if not prompt.messages:
+            raise ConfigError("has no messages")
         return prompt.freeze()
     if isinstance(prompt, Message):
         return Conversation((prompt,)).freeze()
