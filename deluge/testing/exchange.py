@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Literal, Protocol
 
 from deluge import _json
@@ -25,7 +24,10 @@ REASONS = {
 }
 
 
-@dataclass
+_UNREAD = object()
+
+
+@dataclass(slots=True)
 class Request:
     """One request as it arrived. ``number`` counts from 1 over the server's life; ``headers`` has lower-case names."""
 
@@ -36,19 +38,22 @@ class Request:
     number: int = 0
     connection: int = 0
     at: float = 0.0
+    _json: Any = field(default=_UNREAD, repr=False, init=False)
 
     @property
     def path(self) -> str:
         """The target without its query."""
         return self.target.partition("?")[0]
 
-    @cached_property
+    @property
     def json(self) -> Any:
         """The body as JSON; None when it is empty or is not JSON."""
-        try:
-            return _json.loads(self.body) if self.body else None
-        except ValueError:
-            return None
+        if self._json is _UNREAD:
+            try:
+                self._json = _json.loads(self.body) if self.body else None
+            except ValueError:
+                self._json = None
+        return self._json
 
     def key(self) -> str:
         """The API key that came with it, under whichever header the protocols use; empty when there is none."""

@@ -10,7 +10,8 @@ import pytest
 from deluge.testing.answers import Ask, Call, Tool, Turn, answered, pieces, prefixes, tokens
 from deluge.testing.arithmetic import worked_out
 
-WEATHER = Tool("get_weather", {"properties": {"city": {"type": "string"}, "days": {"type": "integer"}}, "required": ["city", "days"]})
+WEATHER = Tool("get_weather", {"properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+                               "required": ["city", "days"]})
 ADD = Tool("add", {"properties": {"a": {"type": "number"}, "b": {"type": "number"}}, "required": ["a", "b"]})
 
 
@@ -56,7 +57,8 @@ def test_refusal_and_filter() -> None:
 
 
 def test_reasoning_takes_tokens_of_the_maximum() -> None:
-    efforts = [answered(ask("think", effort=effort)).usage.reasoning_tokens for effort in ("none", "low", "medium", "high")]
+    efforts = [answered(ask("think", effort=effort)).usage.reasoning_tokens
+               for effort in ("none", "low", "medium", "high")]
     assert efforts == sorted(set(efforts)) and efforts[0] == 0
     cut = answered(ask("think", effort="high", max_tokens=5))
     assert (cut.text, cut.finish, cut.usage.output_tokens, cut.usage.reasoning_tokens) == ("", "length", 5, 5)
@@ -85,7 +87,8 @@ def test_usage_adds_up() -> None:
 @pytest.mark.parametrize("prompt, settings, calls", [
     ("hi", {}, []),
     ("use get_weather for Oslo, 3 days", {}, [("get_weather", {"city": "Oslo", "days": 3})]),
-    ("get weather in Oslo, then add 2 and 3.5", {}, [("get_weather", {"city": "Oslo", "days": 2}), ("add", {"a": 2, "b": 3.5})]),
+    ("get weather in Oslo, then add 2 and 3.5", {},
+     [("get_weather", {"city": "Oslo", "days": 2}), ("add", {"a": 2, "b": 3.5})]),
     ("add 2 and 3, get weather", {"parallel": False}, [("get_weather", None)]),
     ("[[call add {\"a\": 1, \"b\": 2}]]", {}, [("add", {"a": 1, "b": 2})]),
     ("hi", {"choice": "required"}, [("get_weather", None)]),
@@ -104,7 +107,8 @@ def test_calls(prompt: str, settings: dict[str, Any], calls: list[tuple[str, Any
 
 def test_results_are_quoted() -> None:
     called = Turn("assistant", calls=(Call("c1", "add", "{}"), Call("c2", "add", "{}")))
-    answer = answered(ask("add 1 and 2", called, Turn("tool", "3", call_id="c1"), Turn("tool", "4", call_id="c2"), tools=(ADD,)))
+    answer = answered(ask("add 1 and 2", called, Turn("tool", "3", call_id="c1"), Turn("tool", "4", call_id="c2"),
+                          tools=(ADD,)))
     assert answer.text == "The tool says: 3; 4" and not answer.calls
 
 
@@ -137,6 +141,7 @@ def test_turns_have_names_of_their_own() -> None:
     assert ask("hi", Turn("assistant", "a"), Turn("user", "hi")).prompt == "hi (turn 3)"
 
 
-@pytest.mark.parametrize("text", ["__import__('os')", "1 if 1 else 2", "2" * 400, "a + 1", "What is (1?", "1e999 * 10", "-5"])
+@pytest.mark.parametrize("text",
+                         ["__import__('os')", "1 if 1 else 2", "2" * 400, "a + 1", "What is (1?", "1e999 * 10", "-5"])
 def test_what_is_no_sum(text: str) -> None:
     assert worked_out(text) is None

@@ -17,7 +17,8 @@ TOOL = {"type": "function", "function": {"name": "add", "parameters": {
     "type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}, "required": ["a", "b"]}}}
 
 
-def post(server: RehearsalServer, body: Any, path: str = "/v1/chat/completions", key: str = "k", method: str = "POST") -> tuple[int, Any, dict[str, str]]:
+def post(server: RehearsalServer, body: Any, path: str = "/v1/chat/completions", key: str = "k",
+         method: str = "POST") -> tuple[int, Any, dict[str, str]]:
     connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
     try:
         data = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
@@ -44,8 +45,10 @@ def message(server: RehearsalServer, **body: Any) -> dict[str, Any]:
 def test_a_completion(rehearsal: RehearsalServer) -> None:
     status, value, headers = post(rehearsal, chat(service_tier="auto"))
     assert status == 200 and headers["x-request-id"] == "req_1"
-    assert value["object"] == "chat.completion" and value["model"] == "gpt-4.1-mini" and value["service_tier"] == "default"
-    assert value["choices"] == [{"index": 0, "message": {"role": "assistant", "content": "hello JSON", "refusal": None, "annotations": []},
+    assert (value["object"], value["model"], value["service_tier"]) == ("chat.completion", "gpt-4.1-mini", "default")
+    assert value["choices"] == [{"index": 0,
+                                 "message": {"role": "assistant", "content": "hello JSON", "refusal": None,
+                                             "annotations": []},
                                  "logprobs": None, "finish_reason": "stop"}]
     usage = value["usage"]
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"] == 12
@@ -61,14 +64,19 @@ def test_a_completion(rehearsal: RehearsalServer) -> None:
     ({"messages": [{"role": "alien", "content": "x"}]}, 400, "invalid_value", "alien"),
     ({"messages": [{"role": "user"}]}, 400, None, "'content'"),
     ({"messages": [{"role": "user", "content": [{"type": "sound"}]}]}, 400, "invalid_value", "sound"),
-    ({"messages": [{"role": "user", "content": "x"}], "response_format": {"type": "json_object"}}, 400, None, "the word 'json'"),
+    ({"messages": [{"role": "user", "content": "x"}], "response_format": {"type": "json_object"}}, 400, None,
+     "the word 'json'"),
     ({"response_format": {"type": "json_schema"}}, 400, "missing_required_parameter", "json_schema"),
     ({"response_format": {"type": "json_schema", "json_schema": {"name": "a b", "schema": {}}}}, 400, None, "name"),
-    ({"response_format": {"type": "json_schema", "json_schema": {"name": "a", "strict": True, "schema": {"type": "object"}}}}, 400, None,
+    ({"response_format": {"type": "json_schema",
+                          "json_schema": {"name": "a", "strict": True, "schema": {"type": "object"}}}}, 400, None,
      "additionalProperties"),
-    ({"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"$ref": "#/x"}}}}, 400, None, "leads nowhere"),
+    ({"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"$ref": "#/x"}}}}, 400, None,
+     "leads nowhere"),
     ({"messages": [*USER, {"role": "tool", "tool_call_id": "c", "content": "1"}]}, 400, None, "must be a response"),
-    ({"messages": [*USER, {"role": "assistant", "tool_calls": [{"id": "c", "type": "function", "function": {"name": "a", "arguments": "{}"}}]}]},
+    ({"messages": [*USER, {"role": "assistant",
+                           "tool_calls": [{"id": "c", "type": "function",
+                                           "function": {"name": "a", "arguments": "{}"}}]}]},
      400, None, "did not have response messages: c"),
     ({"messages": [{"role": "assistant", "tool_calls": [{"id": "c"}]}]}, 400, "invalid_type", "tool_calls"),
     ({"tools": []}, 400, "empty_array", "tools"),
@@ -83,7 +91,8 @@ def test_a_completion(rehearsal: RehearsalServer) -> None:
     ({"stop": list("abcde")}, 400, "array_above_max_length", "stop"),
     ({"reasoning_effort": "huge"}, 400, "invalid_value", "reasoning_effort"),
 ])
-def test_what_is_refused(rehearsal: RehearsalServer, change: dict[str, Any], status: int, code: str | None, words: str) -> None:
+def test_what_is_refused(rehearsal: RehearsalServer, change: dict[str, Any], status: int, code: str | None,
+                         words: str) -> None:
     got, value, _ = post(rehearsal, {name: value for name, value in chat(**change).items() if value is not None})
     assert (got, value["error"]["code"]) == (status, code) and words in value["error"]["message"], value
     assert rehearsal.errors == []
@@ -113,32 +122,39 @@ def test_tools_in_both_directions(rehearsal: RehearsalServer) -> None:
     first = message(rehearsal, messages=[{"role": "user", "content": "add 2 and 40"}], tools=[TOOL])
     call = first["tool_calls"][0]
     assert first["content"] is None and json.loads(call["function"]["arguments"]) == {"a": 2, "b": 40}
-    turns = [{"role": "user", "content": "add 2 and 40"}, first, {"role": "tool", "tool_call_id": call["id"], "content": "42"}]
+    turns = [{"role": "user", "content": "add 2 and 40"}, first,
+             {"role": "tool", "tool_call_id": call["id"], "content": "42"}]
     assert message(rehearsal, messages=turns, tools=[TOOL])["content"] == "The tool says: 42"
 
 
 def test_structured_output(rehearsal: RehearsalServer) -> None:
-    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"],
+              "additionalProperties": False}
     found = message(rehearsal, messages=[{"role": "user", "content": "What is 6 * 7?"}], response_format={
         "type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}})
     assert json.loads(found["content"]) == {"n": 42}
-    assert json.loads(message(rehearsal, response_format={"type": "json_object"})["content"]) == {"answer": "hello JSON"}
+    assert json.loads(message(rehearsal,
+                              response_format={"type": "json_object"})["content"]) == {"answer": "hello JSON"}
 
 
 def test_logprobs_reasoning_refusal_length_and_copies(rehearsal: RehearsalServer) -> None:
-    _, value, _ = post(rehearsal, chat(logprobs=True, top_logprobs=2, n=2, reasoning_effort="low", max_completion_tokens=17))
+    _, value, _ = post(rehearsal, chat(logprobs=True, top_logprobs=2, n=2, reasoning_effort="low",
+                                       max_completion_tokens=17))
     one, two = value["choices"]
     assert one == {**two, "index": 0} and one["finish_reason"] == "length" and one["message"]["content"] == "hell"
     row, = one["logprobs"]["content"]
-    assert row["token"] == "hell" and row["logprob"] < 0 and len(row["top_logprobs"]) == 2 and bytes(row["bytes"]) == b"hell"
+    assert row["token"] == "hell" and row["logprob"] < 0 and len(row["top_logprobs"]) == 2
+    assert bytes(row["bytes"]) == b"hell"
     assert len(one["message"]["reasoning_content"]) == 64
-    assert value["usage"]["completion_tokens_details"]["reasoning_tokens"] == 32 and value["usage"]["completion_tokens"] == 34
+    assert value["usage"]["completion_tokens_details"]["reasoning_tokens"] == 32
+    assert value["usage"]["completion_tokens"] == 34
     assert message(rehearsal, messages=[{"role": "user", "content": "[[refuse]]"}])["refusal"]
 
 
 def test_long_prefixes_are_cached(rehearsal: RehearsalServer) -> None:
     system = {"role": "system", "content": "word " * 2000}
-    usages = [post(rehearsal, chat(messages=[system, {"role": "user", "content": f"question {n}"}]))[1]["usage"] for n in range(3)]
+    usages = [post(rehearsal, chat(messages=[system, {"role": "user", "content": f"question {n}"}]))[1]["usage"]
+              for n in range(3)]
     assert [usage["prompt_tokens_details"]["cached_tokens"] for usage in usages] == [0, 2432, 2432]
     other = post(rehearsal, chat(model="other", messages=[system, *USER]))[1]["usage"]
     assert other["prompt_tokens_details"]["cached_tokens"] == 0

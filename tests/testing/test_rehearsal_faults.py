@@ -32,7 +32,7 @@ def told(script: object, request: bytes = asked(), limit: int = 1 << 20) -> tupl
             got = b""
             try:
                 while len(got) < limit:
-                    sock.settimeout(0.3)
+                    sock.settimeout(0.1 if server.outcomes else 0.3)
                     data = sock.recv(65536)
                     if not data:
                         return got, "closed"
@@ -57,7 +57,8 @@ def test_without_a_fault() -> None:
 
 
 @pytest.mark.parametrize("fault, after", [
-    ("500", None), (Fault("429", retry_after=2), "2"), (Fault("503", retry_after="Wed, 21 Oct 2026 07:28:00 GMT"), "Wed, 21 Oct 2026 07:28:00 GMT"),
+    ("500", None), (Fault("429", retry_after=2), "2"),
+    (Fault("503", retry_after="Wed, 21 Oct 2026 07:28:00 GMT"), "Wed, 21 Oct 2026 07:28:00 GMT"),
     ("401", None), ("529", None),
 ])
 def test_statuses(fault: Fault | str, after: str | None) -> None:
@@ -160,7 +161,8 @@ def test_raw() -> None:
     assert told([Fault("raw", data=b"HTTP/1.1 nonsense\r\n\r\n")]) == (b"HTTP/1.1 nonsense\r\n\r\n", "closed")
 
 
-@pytest.mark.parametrize("kind, closes", [("chunked", False), ("until_close", True), ("http10", True), ("early_hints", False)])
+@pytest.mark.parametrize("kind, closes",
+                         [("chunked", False), ("until_close", True), ("http10", True), ("early_hints", False)])
 def test_framings(kind: str, closes: bool) -> None:
     reply, end = told([kind])
     assert b"hello" in reply and (end == "closed") == closes
@@ -222,7 +224,8 @@ def test_shares_are_seeded() -> None:
     first, again, other = (
         [chooser(shares, seed)(request(n)) for n in range(1, 5001)] for seed in (1, 1, 2))
     assert first == again != other
-    counts = {kind: sum(fault is not None and fault.kind == kind for fault in first) for kind in ("500", "hang", "reset")}
+    counts = {kind: sum(fault is not None and fault.kind == kind for fault in first)
+              for kind in ("500", "hang", "reset")}
     assert 200 < counts["500"] < 300 and 70 < counts["hang"] < 130 and 30 < counts["reset"] < 70
 
 

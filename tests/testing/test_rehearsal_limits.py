@@ -108,6 +108,8 @@ def test_no_rolling_window_is_over_the_limit(gaps: list[float], limit: int) -> N
     assert all(last - first >= 10.0 for first, last in zip(times, times[limit:]))
 
 
-@pytest.mark.parametrize("seconds, text", [(0, "0ms"), (0.0123, "13ms"), (1.2, "1.2s"), (59.9999, "60s"), (360, "6m0s"), (61.5, "1m1.5s")])
+@pytest.mark.parametrize("seconds, text",
+                         [(0, "0ms"), (0.0123, "13ms"), (1.2, "1.2s"), (59.9999, "60s"), (360, "6m0s"),
+                          (61.5, "1m1.5s")])
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text

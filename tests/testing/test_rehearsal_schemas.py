@@ -27,17 +27,22 @@ def bounded(low: str, high: str, numbers: st.SearchStrategy[int]) -> st.SearchSt
 STRINGS = bounded("minLength", "maxLength", st.integers(0, 40)).map(lambda extra: {"type": "string", **extra})
 FORMATTED = st.sampled_from(["date", "date-time", "email", "uuid", "uri", "ipv4", "ipv6", "hostname"]).map(
     lambda name: {"type": "string", "format": name})
-PATTERNED = st.sampled_from([r"^\d{3}-\d{4}$", r"^[A-Z]{2}\d+$", r"^(red|green)$", r"^[^a]+$", r"\w{5,}", "^a?b*c+$", r"^(\w)\1$"]).map(
+PATTERNED = st.sampled_from([r"^\d{3}-\d{4}$", r"^[A-Z]{2}\d+$", r"^(red|green)$", r"^[^a]+$", r"\w{5,}", "^a?b*c+$",
+                             r"^(\w)\1$"]).map(
     lambda pattern: {"type": "string", "pattern": pattern})
 INTEGERS = bounded("minimum", "maximum", st.integers(-50, 50)).map(lambda extra: {"type": "integer", **extra})
 NUMBERS = bounded("exclusiveMinimum", "maximum", st.integers(-50, 50)).filter(
-    lambda extra: extra.get("exclusiveMinimum", -99) < extra.get("maximum", 99)).map(lambda extra: {"type": "number", **extra})
+    lambda extra: extra.get("exclusiveMinimum", -99) < extra.get("maximum", 99),
+).map(lambda extra: {"type": "number", **extra})
 MULTIPLES = st.tuples(st.integers(1, 9), st.integers(-40, 40)).map(
     lambda drawn: {"type": "integer", "multipleOf": drawn[0], "minimum": drawn[1]})
-ENUMS = st.lists(st.one_of(TEXTS, st.integers(), st.none(), st.booleans()), min_size=1, max_size=4).map(lambda values: {"enum": values})
+ENUMS = st.lists(st.one_of(TEXTS, st.integers(), st.none(), st.booleans()), min_size=1,
+                 max_size=4).map(lambda values: {"enum": values})
 LEAVES = st.one_of(
-    STRINGS, FORMATTED, PATTERNED, INTEGERS, NUMBERS, MULTIPLES, ENUMS, st.just({"type": "boolean"}), st.just({"type": "null"}),
-    st.just(True), TEXTS.map(lambda text: {"const": text}), st.just({"type": ["string", "null"]}), st.just({"$ref": "#/$defs/leaf"}),
+    STRINGS, FORMATTED, PATTERNED, INTEGERS, NUMBERS, MULTIPLES, ENUMS, st.just({"type": "boolean"}),
+    st.just({"type": "null"}),
+    st.just(True), TEXTS.map(lambda text: {"const": text}), st.just({"type": ["string", "null"]}),
+    st.just({"$ref": "#/$defs/leaf"}),
 )
 
 
@@ -50,7 +55,8 @@ def objects(parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 def arrays(parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.tuples(parts, st.integers(0, 3)).map(lambda drawn: {"type": "array", "items": drawn[0], "minItems": drawn[1]})
+    return st.tuples(parts, st.integers(0, 3)).map(lambda drawn: {"type": "array", "items": drawn[0],
+                                                                  "minItems": drawn[1]})
 
 
 SCHEMAS = st.recursive(
@@ -120,13 +126,15 @@ def test_a_schema_without_an_instance(schema: Any, words: str) -> None:
 
 def test_the_prompt_fills_the_instance() -> None:
     schema = {"type": "object", "required": ["city", "days", "unit", "ratio"], "properties": {
-        "city": {"type": "string"}, "days": {"type": "integer"}, "unit": {"enum": ["kelvin", "celsius"]}, "ratio": {"type": "number"}}}
+        "city": {"type": "string"}, "days": {"type": "integer"}, "unit": {"enum": ["kelvin", "celsius"]},
+        "ratio": {"type": "number"}}}
     prompt = "What is the weather in Paris over 3 days in celsius, with 2.5?"
     assert instance(schema, Hints.of(prompt)) == {"city": "Paris", "days": 3, "unit": "celsius", "ratio": 2.5}
     assert instance({"type": "string"}, Hints.of("say 'blue moon' to Ada")) == "blue moon"
 
 
-@pytest.mark.parametrize("pattern", [r"^(?:a|b)+$", r"^[\d.]{4}$", r"^\S+@\S+$", r"^[^\s]{3,5}$", r"^x.{2}y$", r"^(?=a)a$", "^$"])
+@pytest.mark.parametrize("pattern",
+                         [r"^(?:a|b)+$", r"^[\d.]{4}$", r"^\S+@\S+$", r"^[^\s]{3,5}$", r"^x.{2}y$", r"^(?=a)a$", "^$"])
 def test_patterns(pattern: str) -> None:
     assert any(re.search(pattern, text) for text in matching(pattern))
 

@@ -6,11 +6,13 @@ import http.client
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -65,7 +67,8 @@ def test_the_log_tells_what_was_seen() -> None:
         replies(sock, 1)
         assert ask(server, "two")[0] == 500
         first, second = server.requests
-        assert isinstance(first, Seen) and (first.number, first.path, first.prompt, first.status) == (1, "/v1/chat/completions", "one", 200)
+        assert isinstance(first, Seen) and (first.number, first.prompt, first.status) == (1, "one", 200)
+        assert first.path == "/v1/chat/completions"
         assert (first.outcome, second.outcome, second.fault, second.status) == ("answered", "faulted", "500", 500)
         assert first.connection != second.connection and first.body["model"] == "m" and first.at <= second.at
         assert "secret" not in repr(first) and "secret" not in repr(server)
@@ -96,7 +99,8 @@ def test_chunked_requests_and_expect() -> None:
 
 
 @pytest.mark.parametrize("request_, status", [
-    (b"nonsense\r\n\r\n", b"400"), (HEAD + b"content-length: x\r\n\r\n", b"400"), (HEAD + b"content-length: 99999\r\n\r\n", b"413"),
+    (b"nonsense\r\n\r\n", b"400"), (HEAD + b"content-length: x\r\n\r\n", b"400"),
+    (HEAD + b"content-length: 99999\r\n\r\n", b"413"),
     (HEAD + b"transfer-encoding: chunked\r\n\r\nzz\r\n", b"400"), (b"GET /" + b"x" * 300_000, b"431"),
     (HEAD + b"transfer-encoding: chunked\r\n\r\nfffff\r\n", b"413"),
 ])
@@ -109,7 +113,8 @@ def test_requests_that_are_none(request_: bytes, status: bytes) -> None:
 
 def test_http10_and_close() -> None:
     with RehearsalServer(latency=0) as server:
-        for request_ in (whole("x").replace(b"HTTP/1.1", b"HTTP/1.0"), whole("x").replace(b"host: x", b"connection: close")):
+        for request_ in (whole("x").replace(b"HTTP/1.1", b"HTTP/1.0"),
+                         whole("x").replace(b"host: x", b"connection: close")):
             with dialled(server) as sock:
                 sock.sendall(request_)
                 replies(sock, 1)
@@ -263,7 +268,8 @@ def test_stop_is_prompt_and_the_port_is_free_again() -> None:
     with server:
         server.latency = 0
         assert ask(server, "started again")[0] == 200
-    assert not [thread for thread in threading.enumerate() if thread.name == "deluge-rehearsal" and thread.is_alive()] or embedded_server()
+    assert not [thread for thread in threading.enumerate() if thread.name == "deluge-rehearsal"
+                and thread.is_alive()] or embedded_server()
 
 
 def test_a_memory_of_nothing() -> None:
@@ -326,3 +332,22 @@ def test_the_room_needs_no_pytest_and_ends_without_a_word() -> None:
     )
     done = subprocess.run([sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_tls() -> None:
+    certificate = Path(__file__).parents[1] / "transport" / "certs" / "server.pem"
+    context = ssl.create_default_context(cafile=str(certificate.with_name("ca.pem")))
+    context.check_hostname = False
+    text = "over TLS " * 100_000
+    key = str(certificate.with_name("server.key"))
+    with RehearsalServer(latency=0.001, certfile=str(certificate), keyfile=key) as server:
+        assert server.base_url.startswith("https://")
+        connection = http.client.HTTPSConnection(server.host, server.port, timeout=10, context=context)
+        for prompt in ("one", text):
+            connection.request("POST", "/v1/chat/completions", body(prompt))
+            assert json.loads(connection.getresponse().read())["choices"][0]["message"]["content"] == prompt
+        connection.close()
+        with dialled(server) as plain:
+            plain.sendall(whole("not TLS"))
+            server.wait_for(lambda: server.accepted == 2 and server.connections == 0)
+        assert server.count == 2 and not server.errors
