@@ -13,7 +13,7 @@ from typing_extensions import Self, Unpack
 
 from deluge import lifecycle
 from deluge.calls import Arrivals, Feed, ResultList, gather, iterate, refuse_on_courier
-from deluge.config import ClientConfig, make_pool, read_yaml, signature
+from deluge.config import ClientConfig, make_pool, params_for, read_yaml, settings_of, signature
 from deluge.courier import on_courier
 from deluge.engine import Engine
 from deluge.errors import ClosedError, ConfigError
@@ -46,7 +46,7 @@ class LLMClient:
         pool = make_pool(config)
         self._config = config
         self._pool = pool
-        self._router = Router([entry.model.id for entry in pool], [entry.weight for entry in pool])
+        self._router = Router([entry.key for entry in pool], [entry.weight for entry in pool])
 
     def _start(self, engine: Engine, book: HandleBook | None = None, showing: Showing | None = None) -> None:
         self._engine = engine
@@ -66,12 +66,7 @@ class LLMClient:
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> Self:
         """A client of these settings: the constructor's arguments, as ``to_dict`` writes them. The mapping is not changed."""
-        if not isinstance(settings, Mapping):
-            raise ConfigError(f"settings are a mapping of the constructor's arguments, not {type(settings).__name__}")
-        strange = [key for key in settings if not isinstance(key, str)]
-        if strange:
-            raise ConfigError(f"LLMClient: unknown argument {strange[0]!r}")
-        return cls(**settings)
+        return cls(**settings_of(settings))
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:
@@ -110,9 +105,7 @@ class LLMClient:
         if not isinstance(weights, str) and len(weights) != len(names):
             changes["model_weights"] = "uniform"
         if config.sampling_params:
-            own = {name: entry.params for name, entry in zip(config.model_names, self._pool)}
-            first = self._pool[0].params
-            changes["sampling_params"] = tuple(own.get(name, first) for name in names)
+            changes["sampling_params"] = params_for(config, names)
         self._set(config.changed(**changes))
         return self
 
@@ -143,8 +136,8 @@ class LLMClient:
 
     @property
     def models(self) -> list[str]:
-        """The ids of the pool."""
-        return [entry.model.id for entry in self._pool]
+        """The ids of the pool (where a model stands there with several efforts: the names that you gave)."""
+        return [entry.key for entry in self._pool]
 
     @property
     def config(self) -> ClientConfig:
@@ -159,7 +152,7 @@ class LLMClient:
     def _select_model(self) -> tuple[str, SamplingParams]:
         """The model whose turn it is by weight, blocklisted ones left out, and its parameters."""
         def pick(scheduler: Any) -> str:
-            open_models = [name for name in self.models if not scheduler.blocklisted(name)]
+            open_models = [entry.key for entry in self._pool if not scheduler.blocklisted(entry.model.id)]
             if not open_models:
                 raise RuntimeError(f"all models are blocklisted: {', '.join(self.models)}")
             if len(open_models) == len(self.models):
@@ -168,7 +161,7 @@ class LLMClient:
             return open_models[0] if left is None else left.pick()
 
         name = self._engine.reading(pick)
-        return name, next(entry.params for entry in self._pool if entry.model.id == name)
+        return name, next(entry.params for entry in self._pool if entry.key == name)
 
     # ------------------------------------------------------------------ many prompts
 

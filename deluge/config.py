@@ -159,11 +159,16 @@ class ClientConfig(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class PoolEntry:
-    """One model of the pool, with its own parameters and weight (0: fallback only)."""
+    """One model of the pool, with its own parameters and weight (0: fallback only).
+
+    ``key`` is its name inside the pool: the model's id, or what the user wrote where a model stands there several times
+    (``gpt-5-low`` and ``gpt-5-high``).
+    """
 
     model: Model
     params: SamplingParams
     weight: float
+    key: str
 
 
 def make_pool(config: ClientConfig) -> tuple[PoolEntry, ...]:
@@ -171,15 +176,16 @@ def make_pool(config: ClientConfig) -> tuple[PoolEntry, ...]:
     picked = [resolved(name, config) for name in config.model_names]
     weights = _weights_of(config, len(picked))
     params = _params_of(config, len(picked))
+    ids = [model.id for model, _ in picked]
     entries = [
-        PoolEntry(model, _with_effort(sp, effort), weight)
-        for (model, effort), sp, weight in zip(picked, params, weights)
+        PoolEntry(model, _with_effort(sp, effort), weight, model.id if ids.count(model.id) == 1 else name)
+        for name, (model, effort), sp, weight in zip(config.model_names, picked, params, weights)
     ]
     known = {entry.model.id for entry in entries}
     for name in config.fallback_models:
         model, effort = resolved(name, config)
         if model.id not in known:
-            entries.append(PoolEntry(model, _with_effort(params[0], effort), 0.0))
+            entries.append(PoolEntry(model, _with_effort(params[0], effort), 0.0, model.id))
             known.add(model.id)
     _check(config, entries)
     return tuple(entries)
@@ -230,9 +236,9 @@ def _with_effort(params: SamplingParams, effort: str | None) -> SamplingParams:
 
 
 def _check(config: ClientConfig, entries: Sequence[PoolEntry]) -> None:
-    ids = [entry.model.id for entry in entries]
-    if len(set(ids)) != len(ids):
-        twice = sorted({name for name in ids if ids.count(name) > 1})
+    keys = [entry.key for entry in entries]
+    if len(set(keys)) != len(keys) or _same_twice(entries):
+        twice = sorted({entry.model.id for entry in entries if [e.model.id for e in entries].count(entry.model.id) > 1})
         raise ConfigError(f"a model stands in the pool twice: {', '.join(twice)}")
     if config.background and not config.use_responses_api:
         raise ConfigError("background=True needs use_responses_api=True")
@@ -245,6 +251,34 @@ def _check(config: ClientConfig, entries: Sequence[PoolEntry]) -> None:
             raise ConfigError(f"{entry.model.id} is served by the Responses API only: set use_responses_api=True")
     for name in config.model_limits:
         get_model(name)
+
+
+def settings_of(settings: Any) -> dict[str, Any]:
+    """A copy of a mapping of settings; ``ConfigError`` when it is none."""
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"settings are a mapping of the constructor's arguments, not {type(settings).__name__}")
+    strange = [key for key in settings if not isinstance(key, str)]
+    if strange:
+        raise ConfigError(f"LLMClient: unknown argument {strange[0]!r}")
+    return dict(settings)
+
+
+def _same_twice(entries: Sequence[PoolEntry]) -> bool:
+    """Whether two entries of one model ask for the same effort, so that they would be the same."""
+    asked = [(entry.model.id, entry.params.reasoning_effort) for entry in entries]
+    return len(set(asked)) != len(asked)
+
+
+def params_for(config: ClientConfig, names: Sequence[str]) -> tuple[SamplingParams, ...]:
+    """The parameters that were set, for another pool: they follow their model by id, new models get the first entry."""
+    given = config.sampling_params
+    if len(given) < 2:
+        return given
+    by_name = dict(zip(config.model_names, given))
+    by_id: dict[str, SamplingParams] = {}
+    for name, params in by_name.items():
+        by_id.setdefault(resolved(name, config)[0].id, params)
+    return tuple(by_name.get(name) or by_id.get(resolved(name, config)[0].id, given[0]) for name in names)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

@@ -83,14 +83,14 @@ class Plan:
         self._key: str | None = None
         self._rows = RowTemplates()
         self.call = Call(
-            next(engine.call_ids), templates={entry.model.id: self.template(entry) for entry in pool}, router=router,
+            next(engine.call_ids), templates={entry.key: self.template(entry) for entry in pool}, router=router,
             policy=RetryPolicy(
                 config.max_attempts, config.retry, retry_timeouts=config.retry_timeouts,
                 retry_possibly_billed=config.retry_possibly_billed, rate_limit_patience=config.rate_limit_patience,
             ),
             receiver=receiver, request_timeout=config.request_timeout, stream_timeout=config.stream_timeout,
             background_timeout=config.background_timeout, postprocess=config.postprocess,
-            fallbacks=tuple(entry.model.id for entry in pool if entry.weight == 0),
+            fallbacks=tuple(entry.key for entry in pool if entry.weight == 0),
             cache=None if config.cache is None else _Locked(config.cache, cache_lock), name=config.name or "",
             context=contextvars.copy_context() if config.postprocess is not None or config.cache is not None else None,
         )
@@ -209,12 +209,12 @@ def _pool_of(
         model, effort = resolved(name, config)
         own = next((entry.params for entry in pool if entry.model.id == model.id), pool[0].params)
         params = own if effort is None else own.replace(reasoning_effort=cast(Any, effort))
-        pool, router = (PoolEntry(model, params, 1.0),), Router([model.id], [1.0])
+        pool, router = (PoolEntry(model, params, 1.0, model.id),), Router([model.id], [1.0])
     if given is not None:
         if not isinstance(given, (SamplingParams, Mapping)):
             raise ConfigError(f"sampling_params of a call are SamplingParams or a mapping, not {type(given).__name__}")
         params = given if isinstance(given, SamplingParams) else SamplingParams(**given)
-        pool = tuple(PoolEntry(entry.model, params, entry.weight) for entry in pool)
+        pool = tuple(PoolEntry(entry.model, params, entry.weight, entry.key) for entry in pool)
     return pool, router
 
 
@@ -222,7 +222,9 @@ def _preferred(name: str | None, pool: tuple[PoolEntry, ...], config: ClientConf
     if name is None or name == "last":
         return name
     model, _ = resolved(name, config)
-    ids = [entry.model.id for entry in pool]
+    ids = [entry.key for entry in pool]
+    if name in ids:
+        return name
     if model.id not in ids:
         raise ConfigError(f"prefer_model {name!r} is not in the pool ({', '.join(ids)})")
     return model.id

@@ -62,4 +62,4 @@ def _own_template(plan: Plan, name: str, row: Row) -> RequestTemplate:
     changes = dict(row.params) if effort is None else {"reasoning_effort": effort, **row.params}
     if params.extra and "extra" in changes:
         changes["extra"] = {**params.extra, **changes["extra"]}
-    return plan.template(PoolEntry(model, params.replace(**changes), 1.0))
+    return plan.template(PoolEntry(model, params.replace(**changes), 1.0, model.id))
