@@ -11,16 +11,18 @@ from deluge.lanes import NEVER, Lane, bound_by
 from deluge.limits import Mode, QuotaBucket, Ramp
 from deluge.models.model import Limits
 from deluge.status import LimitingFactor
-from deluge.tasks import ENDED, QUEUED, RUNNING, Call, Flight, Switch, Task
+from deluge.tasks import ENDED, QUEUED, RUNNING, Call, Flight, Queue, Switch, Task
 
 LaneKey = tuple[str, "str | None"]
+NOTE_EVERY = 0.25  # seconds between two looks at what has left meanwhile: a slot of the rolling window
 
 
 class Admission:
     """The ready tasks and everything that lets them start. One thread at a time may use it.
 
-    FIFO inside a lane and a call, round robin between calls. What a lane refuses keeps its turn there, so that a large
-    prompt is not overtaken for ever; what the client-wide limit refuses is overtaken by nobody.
+    FIFO inside a lane and a call, round robin between calls. What a lane refuses keeps its turn there (the lane's
+    ``holder``), so that a large prompt is not overtaken for ever; what the client-wide limit refuses (``_first``) is
+    overtaken by nobody but lanes for which that limit does not hold. Both are always the oldest of their call's queue.
     """
 
     def __init__(
@@ -46,7 +48,10 @@ class Admission:
         self.retry_at = NEVER  # when the client-wide limit or a lane should be asked again
         self.shared_refusal: LimitingFactor | None = None
         self._switch = switch
-        self._shared_retry_at = 0.0
+        self._first: Task | None = None  # what the client-wide limit refused, until when, and why
+        self._first_at = 0.0
+        self._first_refusal: LimitingFactor = "requests/min"
+        self._note_at = 0.0
 
     def lane_of(self, task: Task) -> Lane:
         """The lane of the task's model and key, made when it is first needed."""
@@ -54,11 +59,9 @@ class Admission:
         key = (task.model, template.api_key)
         lane = self.lanes.get(key)
         if lane is None:
-            model = template.model
-            own = self.model_limits.get(model.id, model.limits)
-            exempt = self.default_limits and model.limits.requests_per_minute is not None
             lane = self.lanes[key] = Lane(
-                model.id, own, exempt=exempt, rpm=self.bucket.requests_per_minute, mode=self.mode, rng=self.rng
+                template.model, self.model_limits.get(template.model.id), replaces_default=self.default_limits,
+                shared_rpm=self.bucket.requests_per_minute, mode=self.mode, rng=self.rng,
             )
         return lane
 
@@ -66,22 +69,43 @@ class Admission:
         """Puts a task, new or retried, into its lane's queue. Its number decides the order."""
         lane, call = self.lane_of(task), task.call
         task.lane, task.state = lane, QUEUED
-        if not call.ready:
-            self.turns.append(call)
-        heappush(call.ready.setdefault(lane, []), (task.number, task))
+        queue = call.ready.get(lane)
+        if queue is None:
+            if not call.ready:
+                self.turns.append(call)
+            queue = call.ready[lane] = Queue()
+        heappush(queue, (task.number, task))
         lane.waiting += 1
         self.waiting += 1
+        holder, first = lane.holder, self._first
+        if holder is not None and holder.call is call and task.number < holder.number:
+            lane.holder, lane.retry_at = task, 0.0  # an older one came back: the turn is its own
+        if first is not None and first.lane is lane and first.call is call and task.number < first.number:
+            self._first, self._first_at = task, 0.0
 
     def forget(self, task: Task) -> None:
-        """Counts out a queued task that ended without a start; its place in the heap is skipped later."""
+        """Counts out a queued task that leaves without a start. Its place in the queue is skipped or swept later."""
         lane = task.lane
-        if lane is not None and task.state == QUEUED:
-            lane.waiting -= 1
-            self.waiting -= 1
-            task.lane = None
-            if lane.holder is task:
-                lane.holder = None
-                lane.retry_at = 0.0
+        if lane is None or task.state != QUEUED:
+            return
+        lane.waiting -= 1
+        self.waiting -= 1
+        task.lane = None
+        if lane.probe is task:
+            lane.probe = None
+        if lane.holder is task:
+            lane.holder = None
+            lane.retry_at = 0.0
+        if self._first is task:
+            self._first = None
+        queue = task.call.ready.get(lane)
+        if queue is not None and queue.leave(lane):
+            self._drop_queue(task.call, lane)
+
+    def _drop_queue(self, call: Call, lane: Lane) -> None:
+        del call.ready[lane]
+        if not call.ready:
+            self.turns.remove(call)
 
     def fill(self, now: float) -> None:
         """Starts whatever may start now; ``starts`` collects the flights."""
@@ -89,72 +113,99 @@ class Admission:
         self.shared_refusal = None
         if not (self.waiting or self.polls):
             return
+        if now >= self._note_at:
+            self._note_sent(now)
         cap = min(self.slots, self.ramp.cap(now))
-        while self.running < cap:
-            if self.polls:
-                self._fly_poll(self.polls.popleft(), now)
-                continue
-            if self._shared_retry_at > now:
-                break
+        if self.polls:
+            self._fly_polls(cap, now)
+        while self.waiting and self.running < cap:
             task = self._next(now)
             if task is None:
-                break
+                self._say_when(now)
+                return
             self._fly(task, now)
             if self.running == 1:
                 cap = min(self.slots, self.ramp.cap(now))
-        else:
+        if self.waiting:
             self.shared_refusal = "slots"
             if self.running < self.slots:
                 self.retry_at = now + self.ramp.next_change(now)
-            return
-        if self._shared_retry_at > now:
-            self.retry_at = min(self.retry_at, self._shared_retry_at)
+
+    def _say_when(self, now: float) -> None:
+        """What refused the heads, and when to ask again."""
+        if self._first is not None:
+            self.shared_refusal, self.retry_at = self._first_refusal, self._first_at
         for lane in self.lanes.values():
-            if lane.waiting and lane.retry_at > now:
-                self.retry_at = min(self.retry_at, lane.retry_at)
+            if lane.waiting and now < lane.retry_at < self.retry_at:
+                self.retry_at = lane.retry_at
 
     def recheck(self) -> None:
         """The client-wide limit may have room again: tokens were settled or the limit was raised."""
-        self._shared_retry_at = 0.0
+        self._first_at = 0.0
+
+    def _note_sent(self, now: float) -> None:
+        """Counts what is under way from the time when it left: a long reply must not hold its minute open."""
+        self._note_at = now + NOTE_EVERY
+        for flight in self.flights:
+            sent_at = flight.switch.sent_at
+            if sent_at:
+                if flight.shared is not None:
+                    self.bucket.sent(flight.shared, sent_at)
+                if flight.own is not None and flight.lane.bucket is not None:
+                    flight.lane.bucket.sent(flight.own, sent_at)
 
     def _next(self, now: float) -> Task | None:
-        """The task whose turn it is and that its lane admits; None when nothing may start."""
-        best = self._held(now)
-        if best is None:
-            best = self._by_turn(now)
-        if best is None:
-            return None
-        lane = best.lane
-        assert lane is not None
-        if not lane.exempt:
-            wait = self.bucket.check(best.tokens, now)
-            if wait > 0.0:
-                self.shared_refusal = bound_by(self.bucket, best.tokens, now)
-                self._shared_retry_at = now + wait
+        """The task whose turn it is and that both limits admit; None when nothing may start."""
+        while True:
+            task = self._turn(now)
+            if task is None:
                 return None
-        return best
+            lane = task.lane
+            assert lane is not None
+            if lane.exempt:
+                return task
+            wait = self.bucket.check(lane.shared_tokens(task.tokens), now, lane.shared_requests)
+            if wait <= 0.0:
+                return task
+            self._first_refusal = bound_by(self.bucket, now)
+            self._first, self._first_at = task, now + wait
 
-    def _held(self, now: float) -> Task | None:
+    def _turn(self, now: float) -> Task | None:
+        """The task whose turn it is and that its lane admits."""
+        first = self._first
+        if first is None:
+            return self._held(now, False) or self._by_turn(now, False)
+        if self._first_at > now:
+            exempt = any(lane.exempt and lane.waiting for lane in self.lanes.values())
+            return (self._held(now, True) or self._by_turn(now, True)) if exempt else None
+        lane = first.lane
+        assert lane is not None
+        self._first = None
+        if lane.admits(first, now):
+            return first
+        return self._turn(now)
+
+    def _held(self, now: float, exempt: bool) -> Task | None:
         """The oldest of the tasks that were refused by their lanes before and may start now."""
         best: Task | None = None
         for lane in self.lanes.values():
             holder = lane.holder
-            if holder is None or lane.retry_at > now:
+            if holder is None or lane.retry_at > now or (exempt and not lane.exempt):
                 continue
-            wait = lane.check(holder, self._tokens(holder, lane), now)
-            if wait > 0.0:
-                lane.retry_at = now + wait
-            elif best is None or holder.number < best.number:
+            if lane.admits(holder, now) and (best is None or holder.number < best.number):
                 best = holder
         return best
 
-    def _by_turn(self, now: float) -> Task | None:
-        if not any(lane.waiting and lane.holder is None and lane.retry_at <= now for lane in self.lanes.values()):
+    def _by_turn(self, now: float, exempt: bool) -> Task | None:
+        for lane in self.lanes.values():
+            if lane.waiting and lane.holder is None and lane.retry_at <= now:
+                break
+        else:
             return None
         turns = self.turns
         for _ in range(len(turns)):
             call = turns[0]
-            best = self._head_of(call, now)
+            best = self._head_of(call, now, exempt)
             if best is not None:
                 return best
             if call.ready:
@@ -163,58 +214,64 @@ class Admission:
                 turns.popleft()
         return None
 
-    def _head_of(self, call: Call, now: float) -> Task | None:
+    def _head_of(self, call: Call, now: float, exempt: bool) -> Task | None:
         """The oldest head of this call that its lane admits. A lane that refuses keeps the head as its holder."""
         best: Task | None = None
         for lane in list(call.ready):
-            if lane.retry_at > now or lane.holder is not None:
+            if lane.retry_at > now or lane.holder is not None or (exempt and not lane.exempt):
                 continue
-            head = _head(call, lane)
+            head = call.ready[lane].head(lane)
             if head is None:
-                continue
-            wait = lane.check(head, self._tokens(head, lane), now)
-            if wait > 0.0:
-                lane.holder, lane.retry_at = head, now + wait
-            elif best is None or head.number < best.number:
+                del call.ready[lane]
+            elif lane.admits(head, now) and (best is None or head.number < best.number):
                 best = head
         return best
 
     def _fly(self, task: Task, now: float) -> None:
-        lane, call = task.lane, task.call
+        lane, call, tokens = task.lane, task.call, task.tokens
         assert lane is not None
         if lane.holder is task:
             lane.holder = None
-        self._leave_queue(task, lane)
+        if self._first is task:
+            self._first = None
+        queue = call.ready[lane]
+        heappop(queue)
+        lane.waiting -= 1
+        self.waiting -= 1
+        if not queue:
+            self._drop_queue(call, lane)
         if call.ready and self.turns[0] is call:
             self.turns.rotate(-1)
-        tokens = task.tokens  # as its lane was asked for just now
         if self.running == 0:
             self.ramp.began(now)
         own = lane.take(tokens, now)
-        shared = None if lane.exempt else self.bucket.take(tokens, now)
+        shared = None
+        if not lane.exempt:
+            shared = self.bucket.take(lane.shared_tokens(tokens), now, lane.shared_requests)
         self._launch(Flight(task, lane, self._switch(now + call.request_timeout), own, shared, tokens, now, False), now)
 
-    def _leave_queue(self, task: Task, lane: Lane) -> None:
-        call = task.call
-        heap = call.ready[lane]
-        if heap[0][1] is task:
-            heappop(heap)
-        if not heap:
-            del call.ready[lane]
-            if not call.ready:
-                self.turns.remove(call)
-        lane.waiting -= 1
-        self.waiting -= 1
+    def _fly_polls(self, cap: int, now: float) -> None:
+        """Polls go before new starts, each as soon as there is a slot for it, in its lane too."""
+        polls = self.polls
+        for _ in range(len(polls)):
+            if self.running >= cap:
+                return
+            task = polls.popleft()
+            lane = task.lane
+            if task.state == ENDED or lane is None:
+                continue
+            if lane.slots is not None and lane.running >= lane.slots:
+                polls.append(task)
+            else:
+                self._fly_poll(task, lane, now)
 
-    def _fly_poll(self, task: Task, now: float) -> None:
-        """A poll takes a slot and no quota; it carries the reservations of the flight that started the job."""
-        first, lane = task.flight, task.lane
-        if task.state == ENDED:
-            return
-        assert first is not None and lane is not None
+    def _fly_poll(self, task: Task, lane: Lane, now: float) -> None:
+        """A poll takes a slot and no quota; it carries on the flight that started the job, reservations and all."""
+        job = task.flight
+        assert job is not None
         lane.running += 1
         switch = self._switch(now + task.call.request_timeout)
-        self._launch(Flight(task, lane, switch, first.own, first.shared, first.tokens, now, True), now)
+        self._launch(Flight(task, lane, switch, job.own, job.shared, job.tokens, job.started_at, True), now)
 
     def _launch(self, flight: Flight, now: float) -> None:
         task = flight.task
@@ -231,20 +288,3 @@ class Admission:
         if deadline < self.deadline_at:
             self.deadline_at = deadline
         self.starts.append(flight)
-
-    @staticmethod
-    def _tokens(task: Task, lane: Lane) -> int:
-        task.tokens = lane.estimator.estimate(task.size, task.template_for(task.model).params.max_new_tokens)
-        return task.tokens
-
-
-def _head(call: Call, lane: Lane) -> Task | None:
-    """The first task of the heap that still waits there."""
-    heap = call.ready[lane]
-    while heap:
-        task = heap[0][1]
-        if task.state == QUEUED and task.lane is lane:
-            return task
-        heappop(heap)
-    del call.ready[lane]
-    return None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from random import Random
 
 from deluge.limits import LaneHealth, Mode, Pace, QuotaBucket, Ramp, Reservation, TokenEstimator
-from deluge.models.model import Limits
+from deluge.models.model import Limits, Model
 from deluge.status import LimitingFactor
 from deluge.tasks import Task
+from deluge.wire import Verdict
 
 PROBE_AFTER = 300.0  # seconds after which one prompt tries a blocklisted model again
 NEVER = float("inf")
@@ -16,42 +17,81 @@ NEVER = float("inf")
 class Lane:
     """One model's queue head, limits, health and estimates. Owned by the scheduler.
 
-    ``exempt``: the client-wide requests and tokens do not hold for it (its own limits replace the defaults).
+    ``exempt``: neither the client-wide requests nor its tokens hold for it, because its model's own limits replace the
+    defaults; ``shared_requests`` and ``shared_tokens`` say so one by one.
     ``retry_at``: before this time it refuses whatever is asked; ``refusal`` says why.
     ``holder``: the task that was refused; it keeps its turn until it starts or ends.
+    ``blocked``: the verdict that blocklisted it; ``probe``: the task that tries whether it still holds.
     """
 
     __slots__ = (
-        "model", "bucket", "health", "ramp", "pace", "estimator", "running", "slots", "exempt", "waiting", "holder",
-        "retry_at", "refusal", "suspects", "blocked_at", "blocked_message", "probing", "closed_until",
+        "model", "bucket", "health", "ramp", "pace", "estimator", "running", "slots", "exempt", "shared_requests", "waiting",
+        "holder", "retry_at", "refusal", "suspects", "blocked", "blocked_at", "probe", "closed_until", "_own_rpm",
+        "_own_tokens",
     )
 
-    def __init__(self, model: str, limits: Limits, *, exempt: bool, rpm: float | None, mode: Mode, rng: Random) -> None:
-        own_rpm, own_tpm = _finite(limits.requests_per_minute), _finite(limits.tokens_per_minute)
-        own = own_rpm is not None or own_tpm is not None
-        self.model = model
-        self.bucket = QuotaBucket(own_rpm, own_tpm, mode=mode) if own else None
-        self.exempt = exempt
-        finite = [value for value in (own_rpm, None if exempt else rpm) if value is not None]
-        limit = min(finite) if finite else None
+    def __init__(
+        self, model: Model, limits: Limits | None, *, replaces_default: bool, shared_rpm: float | None, mode: Mode,
+        rng: Random,
+    ) -> None:
+        given = model.limits if limits is None else limits
+        self._own_rpm, own_tpm = _finite(given.requests_per_minute), _finite(given.tokens_per_minute)
+        own = self._own_rpm is not None or own_tpm is not None
+        self.model = model.id
+        self.bucket = QuotaBucket(self._own_rpm, own_tpm, mode=mode) if own else None
+        self.shared_requests = int(not replaces_default or model.limits.requests_per_minute is None)
+        self._own_tokens = replaces_default and model.limits.tokens_per_minute is not None
+        self.exempt = self._own_tokens and not self.shared_requests
+        limit = self._limit(shared_rpm)
         self.health = LaneHealth(rng)
         self.ramp = Ramp.of_lane(limit)
         self.pace = Pace(limit)
         self.estimator = TokenEstimator()
-        self.slots = None if limits.concurrent_requests == NEVER else limits.concurrent_requests
+        self.slots = None if given.concurrent_requests == NEVER else given.concurrent_requests
         self.running = 0
         self.waiting = 0
         self.holder: Task | None = None
         self.retry_at = 0.0
         self.refusal: LimitingFactor | None = None
         self.suspects: set[int] = set()
-        self.blocked_at: float | None = None
-        self.blocked_message = ""
-        self.probing = False
+        self.blocked: Verdict | None = None
+        self.blocked_at = 0.0
+        self.probe: Task | None = None
         self.closed_until = 0.0
 
-    def check(self, task: Task, tokens: int, now: float) -> float:
-        """0.0 when this task may start, as far as the lane is concerned; else seconds to wait, with ``refusal`` set."""
+    def follow(self, shared_rpm: float | None) -> None:
+        """The user chose the client-wide limits: from now on they hold for this lane too."""
+        self.exempt, self.shared_requests, self._own_tokens = False, 1, False
+        self.pace.limit = limit = self._limit(shared_rpm)
+        fresh = Ramp.of_lane(limit)
+        self.ramp.start, self.ramp.doubling = fresh.start, fresh.doubling  # for the next burst
+        self.retry_at = 0.0
+
+    def _limit(self, shared_rpm: float | None) -> float | None:
+        finite = [value for value in (self._own_rpm, shared_rpm if self.shared_requests else None) if value is not None]
+        return min(finite) if finite else None
+
+    def shared_tokens(self, tokens: int) -> int:
+        """What a prompt of that many tokens takes of the client-wide tokens."""
+        return 0 if self._own_tokens else tokens
+
+    def most_tokens(self, shared_tpm: float | None) -> float | None:
+        """The tokens that one prompt may have at most: a minute's worth, of the lane or of the client."""
+        own = None if self.bucket is None else self.bucket.tokens_per_minute
+        finite = [value for value in (own, None if self._own_tokens else shared_tpm) if value is not None]
+        return min(finite) if finite else None
+
+    def admits(self, task: Task, now: float) -> bool:
+        """Whether this task may start, as far as the lane is concerned; if not, it holds the lane until it may."""
+        task.tokens = tokens = self.estimator.estimate(task.size, task.template_for(task.model).params.max_new_tokens)
+        wait = self.check(tokens, now)
+        if wait > 0.0:
+            self.holder, self.retry_at = task, now + wait
+            return False
+        return True
+
+    def check(self, tokens: int, now: float) -> float:
+        """0.0 when so many tokens may start; else seconds to wait, with ``refusal`` set."""
         health = self.health
         if now < health.cooling_until:
             self.refusal = "cooldown"
@@ -67,8 +107,9 @@ class Lane:
         if self.bucket is not None:
             wait = self.bucket.check(tokens, now)
             if wait > 0.0:
-                self.refusal = bound_by(self.bucket, tokens, now)
+                self.refusal = bound_by(self.bucket, now)
                 return wait
+        self.refusal = None
         return 0.0
 
     def take(self, tokens: int, now: float) -> Reservation | None:
@@ -86,19 +127,14 @@ class Lane:
             self.ramp.ended(now)
         self.retry_at = 0.0
 
-    @property
-    def blocked(self) -> bool:
-        """Whether the key or the model was refused for good (until a probe says otherwise)."""
-        return self.blocked_at is not None
-
     def __repr__(self) -> str:
-        state = "blocked" if self.blocked else (self.refusal or "open")
+        state = "blocked" if self.blocked is not None else (self.refusal or "open")
         return f"<Lane {self.model} {self.running} running | {self.waiting} ready | {state}>"
 
 
-def bound_by(bucket: QuotaBucket, tokens: int, now: float) -> LimitingFactor:
+def bound_by(bucket: QuotaBucket, now: float) -> LimitingFactor:
     """Which of the two limits refuses."""
-    return "requests/min" if bucket.check(0, now) > 0.0 else "tokens/min"
+    return "requests/min" if bucket.lacks_requests(now) else "tokens/min"
 
 
 def _finite(limit: float | None) -> float | None:

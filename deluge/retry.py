@@ -56,8 +56,8 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """``wait`` seconds until the next attempt, or None and the ``reason``: final, verdict, timeouts, billed, patience,
-    attempts (the stop strategy said so), strategy (a strategy of the user raised ``error``)."""
+    """``wait`` seconds until the next attempt, or None and the ``reason``: final, disabled, verdict, timeouts, billed,
+    patience, attempts (the stop strategy said so), strategy (a strategy of the user raised ``error``)."""
 
     wait: float | None
     reason: str = ""
@@ -140,7 +140,9 @@ class RetryPolicy:
 
     def _refusal(self, failure: Failure) -> str:
         verdict = failure.verdict
-        if verdict.kind in FINAL or not self._enabled:
+        if not self._enabled:
+            return "disabled"
+        if verdict.kind in FINAL:
             return "final"
         if failure.possibly_billed and not self.retry_possibly_billed:
             return "billed"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from deluge.admission import Admission
 from deluge.lanes import PROBE_AFTER, Lane
 from deluge.response import APIResponse
-from deluge.tasks import ENDED, QUEUED, WAITING, Task, complete, failed
+from deluge.tasks import ENDED, QUEUED, Call, Task, complete, failed
 from deluge.tracker import StatusTracker
 from deluge.wire import Verdict
 
@@ -28,7 +29,7 @@ class Routing(Admission):
     def blocklisted(self, model: str) -> bool:
         """Whether the model is refused for every key that was tried."""
         lanes = [lane for (name, _), lane in self.lanes.items() if name == model]
-        return bool(lanes) and all(lane.blocked for lane in lanes)
+        return bool(lanes) and all(lane.blocked is not None for lane in lanes)
 
     def _pick(self, task: Task) -> str:
         call = task.call
@@ -44,102 +45,114 @@ class Routing(Admission):
             self._end(task, failed(task, task.refused), now)
             return
         lane = self.lane_of(task)
-        if self._shut(lane, now):
+        other: str | None = None
+        if self._shut(lane, task, now):
             other = self._other(task, now)
             if other is None:
                 self._end(task, failed(task, self._why_shut(lane, now)), now)
                 return
+        elif task.call.fallbacks and now < lane.health.cooling_until:
+            other = self._fallback(task, now)
+        if other is not None:
             task.model = other
             lane = self.lane_of(task)
-        own = lane.bucket.tokens_per_minute if lane.bucket is not None else None
-        bound = _least(None if lane.exempt else self.bucket.tokens_per_minute, own)
+        bound = lane.most_tokens(self.bucket.tokens_per_minute)
         if bound is not None and lane.estimator.lower_bound(task.size) > bound:
             message = f"the prompt has more tokens than the limit of {bound:,.0f} tokens per minute can ever admit"
             self._end(task, failed(task, Verdict("too_large", message=message)), now)
             return
+        if lane.blocked is not None:
+            lane.probe = task
         self.enqueue(task)
 
-    def _shut(self, lane: Lane, now: float) -> bool:
+    def _shut(self, lane: Lane, task: Task, now: float) -> bool:
+        """Whether the lane takes nothing, not even this task as the probe of a blocklisted model."""
         if now < lane.closed_until:
             return True
-        if lane.blocked_at is None:
+        if lane.blocked is None:
             return False
-        if now - lane.blocked_at >= PROBE_AFTER and not lane.probing:
-            lane.probing = True
-            return False
-        return True
+        return now - lane.blocked_at < PROBE_AFTER or lane.probe not in (None, task)
 
     def _why_shut(self, lane: Lane, now: float) -> Verdict:
-        if lane.blocked:
-            return Verdict("auth", message=f"{lane.model} is blocklisted: {lane.blocked_message}")
+        if lane.blocked is not None:
+            return Verdict(lane.blocked.kind, message=f"{lane.model} is blocklisted: {lane.blocked.message}")
         wait = lane.closed_until - now
         return Verdict("rate_limit", retry_after=wait, message=f"{lane.model} takes no requests for another {wait:.0f} s")
 
     def _other(self, task: Task, now: float) -> str | None:
         """Another model of the call that has not been tried for this task: in the order of the pool, then the fallbacks."""
+        names, fallbacks = list(task.call.templates), task.call.fallbacks
+        start = names.index(task.model) + 1 if task.model in names else 0
+        pool = [name for name in names[start:] + names[:start] if name not in fallbacks]
+        return self._open_one(task, (*pool, *fallbacks), now)
+
+    def _fallback(self, task: Task, now: float) -> str | None:
+        """A fallback that could start this task while its own lane cools down."""
+        return self._open_one(task, task.call.fallbacks, now, cooling=False)
+
+    def _open_one(self, task: Task, names: Iterable[str], now: float, cooling: bool = True) -> str | None:
+        """The first of these models that was not tried yet and whose lane is open, cooling or not."""
         if task.template is not None:
             return None
-        tried = {attempt.model for attempt in task.attempts} | {task.model}
-        names = list(task.call.templates)
-        start = names.index(task.model) + 1 if task.model in names else 0
-        fallbacks = task.call.fallbacks
-        order = [name for name in names[start:] + names[:start] if name not in fallbacks] + list(fallbacks)
         before = task.model
-        for name in order:
+        tried = {attempt.model for attempt in task.attempts} | {before}
+        for name in names:
             if name in tried:
                 continue
             task.model = name
-            shut = self._shut(self.lane_of(task), now)
+            lane = self.lane_of(task)
             task.model = before
-            if not shut:
+            if not self._shut(lane, task, now) and (cooling or now >= lane.health.cooling_until):
                 return name
         return None
 
     def _close(self, lane: Lane, until: float, now: float) -> None:
         """No request of this lane is welcome for longer than anybody waits: its queue hops, or ends with a RateLimitError."""
         lane.closed_until = max(lane.closed_until, until)
-        self._reroute(lane, now)
+        self._reroute(lane, self.turns, now)
 
     def _suspect(self, lane: Lane, task: Task, verdict: Verdict, now: float) -> None:
         """The key or the model was refused. A second prompt confirms it; a probe that fails confirms it again."""
+        if lane.blocked is not None and lane.probe is not task:
+            return  # it was under way when the second prompt confirmed it
         lane.suspects.add(task.id)
-        if not lane.probing and len(lane.suspects) < CONFIRM:
+        if lane.probe is not task and len(lane.suspects) < CONFIRM:
             return
-        lane.blocked_at, lane.probing = now, False
-        lane.blocked_message = verdict.message
+        lane.blocked, lane.blocked_at, lane.probe = verdict, now, None
         lane.suspects.clear()
         text = "a model is blocklisted: its key or its name is refused; one prompt tries again in 5 minutes"
         self.messages.append(("WARNING", text, {"model": lane.model, "kind": verdict.kind}))
-        self._reroute(lane, now)
+        self._reroute(lane, self.turns, now)
 
     def _reopen(self, lane: Lane) -> None:
         """An answer: whatever was held against the key or the model is forgotten."""
-        lane.blocked_at, lane.probing = None, False
+        lane.blocked = lane.probe = None
         lane.suspects.clear()
 
-    def _reroute(self, lane: Lane, now: float) -> None:
-        """Moves what is queued in a lane that has shut."""
-        for call in list(self.turns):
-            heap = call.ready.pop(lane, [])
-            if heap and not call.ready:
-                self.turns.remove(call)
-            for _, task in sorted(heap):
+    def _leave_probe(self, task: Task) -> None:
+        """A probe that ended without a yes or a no: the next prompt may try."""
+        lane = task.lane
+        if lane is not None and lane.probe is task:
+            lane.probe = None
+
+    def _reroute(self, lane: Lane, calls: Iterable[Call], now: float) -> None:
+        """Admits again what these calls have queued in a lane that has shut."""
+        for call in list(calls):
+            queue = call.ready.get(lane)
+            if not queue:
+                continue
+            self._drop_queue(call, lane)
+            for _, task in sorted(queue):
                 if task.state == QUEUED and task.lane is lane:
                     self.forget(task)
                     self._admit(task, now)
 
     def _end(self, task: Task, response: APIResponse, now: float) -> None:
         """The one end of a task."""
-        if task.state == WAITING and task.exchange is None:
-            self.backing_off -= 1
+        self._leave_probe(task)
         self.forget(task)
-        task.state = ENDED
+        task.state, task.flight = ENDED, None
         task.call.unfinished.discard(task)
         complete(task, response, now, self.wall)
         self.tracker.finished(response)
         self.ended.append((task, response))
-
-
-def _least(*values: float | None) -> float | None:
-    known = [value for value in values if value is not None]
-    return min(known) if known else None

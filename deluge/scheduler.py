@@ -5,14 +5,16 @@ Pure: no lock, no clock, no sleep, no I/O, no user code. One thread at a time ma
 
 from __future__ import annotations
 
+import math
+import weakref
 from collections.abc import Iterable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any
 
-from deluge.lanes import NEVER, Lane
+from deluge.lanes import NEVER
 from deluge.response import APIResponse
 from deluge.routing import Routing
-from deluge.tasks import ENDED, QUEUED, WAITING, Call, Flight, Outcome, Task, attempt_of, failed
+from deluge.tasks import ENDED, QUEUED, RUNNING, WAITING, Call, Flight, Outcome, Task, attempt_of, failed
 from deluge.status import Capacity, LimitingFactor
 from deluge.tracker import StatusTracker
 from deluge.wire import Verdict
@@ -21,6 +23,7 @@ GRACE = 0.5  # seconds that a stopped attempt has to come back before its worker
 CROWDED_WAIT = 0.2  # seconds before a prompt tries again to get a file descriptor
 
 BACKOFF, POLL, CALL_ENDS = range(3)
+HOPPING = ("verdict", "patience", "final")  # why the policy gives a model up where another one may still answer
 
 
 class Scheduler(Routing):
@@ -39,6 +42,7 @@ class Scheduler(Routing):
         self.wake_at = NEVER
         self._timers: list[tuple[float, int, int, Any]] = []
         self._timer_number = 0
+        self._timers_left = 0  # of tasks that have ended meanwhile
 
     # ------------------------------------------------------------------ events
 
@@ -66,7 +70,7 @@ class Scheduler(Routing):
         if task.state == ENDED:
             self._came_late(flight, outcome)
         elif outcome.next_call is not None:
-            self._wait_for_poll(task, outcome.next_call.delay, now)
+            self._wait_for_poll(flight, outcome, outcome.next_call.delay, now)
         else:
             self._conclude(flight, outcome, now)
 
@@ -75,38 +79,42 @@ class Scheduler(Routing):
         if task.state == ENDED:
             return False
         flight = task.flight
-        if flight is not None and flight in self.flights:
-            flight.switch.abort("cancelled")
-            task.attempts += (attempt_of(flight, _cancelled_outcome(task, flight), now, self.wall),)
-        elif task.exchange is not None:
-            self.cleanups.append(task)
+        if flight is not None:
+            if flight in self.flights:
+                flight.switch.abort("cancelled")
+            else:
+                self.cleanups.append(task)
+            self._lose(flight, Verdict("cancelled", message="cancelled"), now)
+        self._leave_timers(task)
         self._end(task, failed(task, kind or Verdict("cancelled", message="cancelled")), now)
         return True
 
     def cancel_call(self, call: Call, now: float, message: str = "cancelled") -> int:
         """Ends all tasks of a call; how many there were."""
+        call.closed = message
+        if call.ready:
+            call.ready.clear()
+            self.turns.remove(call)
         tasks = sorted(call.unfinished)
         for task in tasks:
             self.cancel(task, now, Verdict("cancelled", message=message))
-        call.closed = message
-        call.ready.clear()
-        if call in self.turns:
-            self.turns.remove(call)
         return len(tasks)
 
     def ends_at(self, call: Call, at: float) -> None:
-        """The call's ``timeout=``: what has not ended by then is cancelled."""
-        self._at(at, CALL_ENDS, call)
+        """The call's ``timeout=``: what has not ended by then is cancelled. A call that is over is not kept for it."""
+        self._at(at, CALL_ENDS, weakref.ref(call))
 
     def set_limits(
         self, now: float, *, requests_per_minute: float | None, tokens_per_minute: float | None, slots: int,
     ) -> None:
-        """New client-wide limits, in force at once."""
-        self.bucket.set_limits(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute, now=now)
+        """New client-wide limits, in force at once. Defaults that stay as they are remain defaults."""
         self.slots = slots
+        if (requests_per_minute, tokens_per_minute) == (self.bucket.requests_per_minute, self.bucket.tokens_per_minute):
+            return
+        self.bucket.set_limits(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute, now=now)
         self.default_limits = False
         for lane in self.lanes.values():
-            lane.retry_at, lane.exempt = 0.0, False
+            lane.follow(requests_per_minute)
         self.recheck()
 
     def advance(self, now: float) -> None:
@@ -125,10 +133,9 @@ class Scheduler(Routing):
     def measure(self, now: float) -> None:
         """Tells the tracker which limits are in force and what is left of them."""
         left = self.bucket.snapshot(now)
-        capacity = Capacity(
-            self.bucket.requests_per_minute, self.bucket.tokens_per_minute, self.slots, left.remaining_requests,
-            left.remaining_tokens, self.default_limits,
-        )
+        limits = (left.requests_per_minute, left.tokens_per_minute, self.slots, left.remaining_requests, left.remaining_tokens)
+        rpm, tpm, slots, requests, tokens = (math.inf if limit is None else limit for limit in limits)
+        capacity = Capacity(rpm, tpm, int(slots), requests, tokens, self.default_limits)
         self.tracker.gauge(self.running, self.waiting, self.backing_off, self._factor(), now, capacity)
 
     def __repr__(self) -> str:
@@ -174,55 +181,62 @@ class Scheduler(Routing):
         self.recheck()
 
     def _conclude(self, flight: Flight, outcome: Outcome, now: float) -> None:
-        task, response = flight.task, outcome.response
+        task, lane, response = flight.task, flight.lane, outcome.response
         assert response is not None
         task.attempts += (attempt_of(flight, outcome, now, self.wall),)
-        lane = flight.lane
         verdict = response._verdict
-        limited = verdict is not None and verdict.kind == "rate_limit"
-        if response.status_code is not None and not limited:
+        if response.status_code is not None and (verdict is None or verdict.kind != "rate_limit"):
             lane.health.good(now)
         if outcome.nothing_left is not None:
             lane.health.nothing_left(now, outcome.nothing_left)
-        if verdict is None:
+        if verdict is not None:
+            self._judge(flight, outcome, verdict, now)
+        else:
             if not response.is_error:
                 lane.ramp.good()
-                self._reopen(lane)
+                if lane.suspects or lane.blocked is not None:
+                    self._reopen(lane)
             self._end(task, response, now)
-            return
-        self._judge(task, lane, outcome, verdict, now)
 
-    def _judge(self, task: Task, lane: Lane, outcome: Outcome, verdict: Verdict, now: float) -> None:
+    def _judge(self, flight: Flight, outcome: Outcome, verdict: Verdict, now: float) -> None:
         """What a failed attempt leads to: the same model later, another model, or the end."""
-        ruling, response = outcome.ruling, outcome.response
+        task, ruling, response = flight.task, outcome.ruling, outcome.response
         assert response is not None and ruling is not None
-        lost = task.attempts[-1].possibly_billed
-        wait = self._free_wait(task, outcome)
         other: str | None = None
+        wait = self._free_wait(task, outcome)
         if wait is None:
+            wait = ruling.wait
             if verdict.kind == "rate_limit":
-                wait = self._limited(task, lane, verdict, ruling.wait, now)
-                if wait is None or (task.call.fallbacks and now < lane.health.cooling_until):
-                    other = self._other(task, now)
+                self._limited(flight, verdict, now)
             else:
                 task.burned += 1
                 task.timeouts += verdict.kind == "timeout"
-                wait = ruling.wait
-                if verdict.blocklist:
-                    self._suspect(lane, task, verdict, now)
-                if verdict.switch_model and ruling.reason in ("", "verdict") and task.burned < task.call.policy.max_attempts:
-                    other = self._other(task, now)
+                if verdict.blocklist and not flight.polling:
+                    self._suspect(flight.lane, task, verdict, now)
+            if flight.polling and flight.abandon_at == NEVER:
+                wait = None  # its worker is lost with the exchange: the job may be done, and is not started again
+            else:
+                other = self._hop(flight, outcome, verdict, now)
         again = other is not None or wait is not None
-        self.tracker.attempt_failed(verdict.kind, will_retry=again, possibly_billed=lost)
-        if other is not None:
-            task.model = other
-            self._again(task, 0.0, now)
-        elif wait is not None:
-            self._again(task, wait, now)
-        else:
-            self._end(task, response, now)
+        self.tracker.attempt_failed(verdict.kind, will_retry=again, possibly_billed=task.attempts[-1].possibly_billed)
         if again:
             self._say_retry(task, verdict, 0.0 if other else wait or 0.0)
+            self._again(task, other, wait or 0.0, now)
+        else:
+            self._end(task, response, now)
+
+    def _hop(self, flight: Flight, outcome: Outcome, verdict: Verdict, now: float) -> str | None:
+        """The other model that is to answer, when the verdict, the policy and the pool allow it."""
+        task, ruling = flight.task, outcome.ruling
+        assert ruling is not None
+        if outcome.streamed:
+            return None
+        if verdict.kind == "rate_limit" and ruling.wait is not None:
+            return self._fallback(task, now) if now < flight.lane.health.cooling_until else None
+        gives_up = ruling.reason in HOPPING and task.burned < task.call.policy.max_attempts
+        if gives_up and verdict.kind == "rate_limit":
+            return self._other(task, now)
+        return self._other(task, now) if verdict.switch_model and (gives_up or ruling.wait is not None) else None
 
     def _free_wait(self, task: Task, outcome: Outcome) -> float | None:
         """Seconds to wait for an attempt that does not count: a dead idle connection (once), or no file descriptor left."""
@@ -234,71 +248,106 @@ class Scheduler(Routing):
             return 0.0
         return None
 
-    def _limited(self, task: Task, lane: Lane, verdict: Verdict, wait: float | None, now: float) -> float | None:
+    def _limited(self, flight: Flight, verdict: Verdict, now: float) -> None:
         """A 429: this prompt waits; the lane only when the evidence says so, or closes when it is asked to wait too long."""
+        task, lane, after = flight.task, flight.lane, verdict.retry_after
         task.rate_limited += 1
         task.cooled_at = now
-        after = verdict.retry_after
         if after is not None and after > task.call.policy.rate_limit_patience:
             self._close(lane, now + after, now)
-            return None
-        flight = task.flight
-        sent_at = flight.switch.sent_at if flight is not None else now
-        if lane.health.limited(now, after, sent_at):
+            return
+        if lane.health.limited(now, after, flight.switch.sent_at):
             values = {"model": lane.model, "cooldown_in": round(lane.health.cooling_until - now, 3)}
             self.messages.append(("INFO", "a lane cools down", values))
+            self._reroute(lane, [call for call in self.turns if call.fallbacks], now)
         lane.pace.limited(now)
-        return wait
 
     # ------------------------------------------------------------------ waiting and ending
 
-    def _again(self, task: Task, wait: float, now: float) -> None:
+    def _again(self, task: Task, other: str | None, wait: float, now: float) -> None:
+        """Tries once more: another model at once, or the same one after a wait."""
+        self._leave_probe(task)
         task.exchange = task.next_call = task.flight = None
-        if wait <= 0.0:
-            self._admit(task, now)
+        if other is not None:
+            task.model = other
+        elif wait > 0.0:
+            task.state = WAITING
+            task.idle += wait
+            self.backing_off += 1
+            self._at(now + wait, BACKOFF, task)
             return
-        task.state = WAITING
-        task.idle += wait
-        self.backing_off += 1
-        self._at(now + wait, BACKOFF, task)
+        self._admit(task, now)
 
-    def _wait_for_poll(self, task: Task, delay: float, now: float) -> None:
+    def _wait_for_poll(self, flight: Flight, outcome: Outcome, delay: float, now: float) -> None:
+        task = flight.task
+        task.exchange, task.next_call = outcome.exchange, outcome.next_call
         limit = task.call.background_timeout
         if not task.poll_until:
             task.poll_until = now + limit if limit else NEVER
         if now + delay > task.poll_until:
+            verdict = Verdict("timeout", message=f"the job took longer than {limit:g} s")
             self.cleanups.append(task)
-            self._end(task, failed(task, Verdict("timeout", message=f"the job took longer than {limit:g} s")), now)
+            self._lose(flight, verdict, now)
+            self._end(task, failed(task, verdict), now)
             return
         task.state = WAITING
         self._at(now + delay, POLL, task)
 
+    def _lose(self, flight: Flight, verdict: Verdict, now: float) -> None:
+        """Records an attempt that is given up while it, or its job, may be under way at the provider."""
+        task = flight.task
+        sent = flight.switch.sent_at > 0.0 or flight.polling or flight not in self.flights
+        attempt = attempt_of(flight, Outcome(failed(task, verdict), sent=sent), now, self.wall)
+        task.attempts += (attempt,)
+        self.tracker.attempt_failed(verdict.kind, will_retry=False, possibly_billed=attempt.possibly_billed)
+
     def _came_late(self, flight: Flight, outcome: Outcome) -> None:
-        """An answer to a task that has ended, or whose attempt was given up: it was paid for, so it is counted and kept."""
-        response = outcome.response
-        if response is None or response.is_error:
+        """What comes after a task has ended, or after its attempt was given up: an answer was paid for, so it is counted
+        and kept; a job is told to stop."""
+        task, response = flight.task, outcome.response
+        if outcome.next_call is not None and task.state == ENDED:
+            task.exchange = outcome.exchange
+            self.cleanups.append(task)
+        if response is None:
             return
-        self.tracker.late(response.usage, response.cost)
-        self.late.append((flight.task, response))
+        if not response.is_error or response.usage.total_tokens:
+            self.tracker.late(response.usage, response.cost)
+        if not response.is_error:
+            self.late.append((task, response))
 
     def _at(self, at: float, what: int, item: Any) -> None:
         self._timer_number += 1
         heappush(self._timers, (at, self._timer_number, what, item))
+
+    def _leave_timers(self, task: Task) -> None:
+        """A task that waits for its time is about to end. Sweeps when most are gone, so that they are not kept."""
+        if task.state != WAITING:
+            return
+        self.backing_off -= task.flight is None
+        task.state = RUNNING
+        self._timers_left += 1
+        if 2 * self._timers_left > len(self._timers):
+            timers = [timer for timer in self._timers if timer[2] == CALL_ENDS or timer[3].state == WAITING]
+            heapify(timers)
+            self._timers, self._timers_left = timers, 0
 
     def _fire(self, now: float) -> None:
         timers = self._timers
         while timers and timers[0][0] <= now:
             _, _, what, item = heappop(timers)
             if what == CALL_ENDS:
-                self.cancel_call(item, now, "the call's timeout has passed")
-            elif item.state == WAITING:
-                if what == BACKOFF:
-                    self.backing_off -= 1
-                    item.state = QUEUED
-                    item.lane = None
-                    self._admit(item, now)
-                else:
-                    self.polls.append(item)
+                call = item()
+                if call is not None:
+                    self.cancel_call(call, now, "the call's timeout has passed")
+                    timers = self._timers
+            elif item.state != WAITING:
+                self._timers_left -= 1
+            elif what == POLL:
+                self.polls.append(item)
+            else:
+                self.backing_off -= 1
+                item.state, item.lane = QUEUED, None
+                self._admit(item, now)
 
     def _enforce_deadlines(self, now: float) -> None:
         """Stops the attempts whose time is up; gives up those whose worker did not come back from being stopped."""
@@ -334,8 +383,3 @@ class Scheduler(Routing):
             "attempt": f"{len(task.attempts)}/{task.call.policy.max_attempts}", "status": attempt.status_code,
             "retry_in": round(wait, 3), "request_id": attempt.request_id,
         }))
-
-
-def _cancelled_outcome(task: Task, flight: Flight) -> Outcome:
-    verdict = Verdict("cancelled", message="cancelled")
-    return Outcome(failed(task, verdict), sent=flight.switch.sent_at > 0.0 or flight.polling)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
+from heapq import heapify, heappop
 from typing import TYPE_CHECKING, Any, Protocol
 
 from deluge.errors import error_class
@@ -40,6 +41,35 @@ class Receiver(Protocol):
         """One final response; called on the courier, once per task."""
 
 
+class Queue(list["tuple[int, Task]"]):
+    """A heap of the tasks of one call that wait in one lane, oldest first; some of them may have left since."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = 0
+
+    def head(self, lane: Lane) -> Task | None:
+        """The oldest task that still waits here; those that left before it are dropped."""
+        while self:
+            task = self[0][1]
+            if task.lane is lane and task.state == QUEUED:
+                return task
+            heappop(self)
+            self.left -= 1
+        return None
+
+    def leave(self, lane: Lane) -> bool:
+        """One of the tasks has left; True when nobody is left. Sweeps when most are gone, so that they are not kept."""
+        self.left += 1
+        if 2 * self.left > len(self):
+            self[:] = [entry for entry in self if entry[1].lane is lane and entry[1].state == QUEUED]
+            heapify(self)
+            self.left = 0
+        return not self
+
+
 class Call:
     """One call of the client, as a snapshot: pool, parameters, tools, timeouts, hooks. Its tasks share it."""
 
@@ -69,7 +99,7 @@ class Call:
         self.cache = cache
         self.name = name
         self.closed: str | None = None  # why nothing of it is sent any more
-        self.ready: dict[Lane, list[tuple[int, Task]]] = {}  # the scheduler's: a heap per lane, oldest first
+        self.ready: dict[Lane, Queue] = {}  # the scheduler's
         self.unfinished: set[Task] = set()
 
     def __repr__(self) -> str:
@@ -155,14 +185,16 @@ class Outcome:
     when its headers say that nothing remains. ``ruling``: the retry policy's answer to a failure.
     """
 
-    __slots__ = ("response", "next_call", "sent", "stale", "crowded", "nothing_left", "ruling", "usage", "streamed")
+    __slots__ = ("response", "next_call", "exchange", "sent", "stale", "crowded", "nothing_left", "ruling", "streamed")
 
     def __init__(
-        self, response: APIResponse | None = None, *, next_call: HttpCall | None = None, sent: bool = False,
-        stale: bool = False, crowded: bool = False, nothing_left: float | None = None, streamed: bool = False,
+        self, response: APIResponse | None = None, *, next_call: HttpCall | None = None,
+        exchange: Generator[Any, Any, APIResponse] | None = None, sent: bool = False, stale: bool = False,
+        crowded: bool = False, nothing_left: float | None = None, streamed: bool = False,
     ) -> None:
         self.response = response
         self.next_call = next_call
+        self.exchange = exchange
         self.sent = sent
         self.stale = stale
         self.crowded = crowded
@@ -204,7 +236,7 @@ def complete(task: Task, response: APIResponse, now: float, wall: float) -> APIR
         response.started_at = attempts[0].started_at
         response.latency = attempts[-1].latency
         response.queued = max(0.0, attempts[0].started_at - wall - task.created_at)
-        if len(attempts) > 1:
+        if len(attempts) > 1 or response.is_error:
             response.usage, response.cost = _sums(attempts)
     else:
         response.queued = max(0.0, now - task.created_at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deluge._plugins import load
 from deluge._sse import server_events
@@ -15,8 +15,11 @@ from deluge.request import Dialect, OneCall, RequestContext
 from deluge.response import APIResponse
 from deluge.retry import Failure, Ruling
 from deluge.tasks import Flight, Outcome, Task, exception_of, failed
-from deluge.transport import TOO_MANY_FILES, Attempt
-from deluge.wire import Cancelled, HttpCall, HttpReply, ServerEvent, StreamDelta, Transport, Verdict
+from deluge.transport import TOO_MANY_FILES, Attempt, LeanTransport
+from deluge.wire import Cancelled, HttpCall, HttpReply, ServerEvent, StreamDelta, Verdict
+
+if TYPE_CHECKING:
+    from deluge.transport import Pending
 
 logger = logging.getLogger("deluge.worker")
 _warned = logging.getLogger("deluge.params")
@@ -26,10 +29,22 @@ GOODBYE = 10.0  # seconds for the last call of an exchange
 _STREAMED = Ruling(None, "streamed")
 
 
+class Parked:
+    """An attempt that was sent and waits for its reply."""
+
+    __slots__ = ("flight", "pending", "dialect", "ctx")
+
+    def __init__(self, flight: Flight, pending: Pending, dialect: Dialect, ctx: RequestContext) -> None:
+        self.flight = flight
+        self.pending = pending
+        self.dialect = dialect
+        self.ctx = ctx
+
+
 class Pilot:
     """Flies attempts. ``fly`` never raises: whatever goes wrong is in the outcome."""
 
-    def __init__(self, transport: Transport, wall: float) -> None:
+    def __init__(self, transport: LeanTransport, wall: float) -> None:
         self.transport = transport
         self.wall = wall
         self._noted: set[tuple[str, str, str]] = set()
@@ -48,15 +63,50 @@ class Pilot:
                 outcome = self._outcome(flight, self._send(flight, call), dialect, ctx)
             else:
                 outcome = self._exchange(flight, dialect, ctx)
-        except DelugeError as error:
-            outcome = Outcome(failed(task, Verdict("input", message=str(error))), sent=flight.switch.sent_at > 0.0)
         except Exception as error:
-            logger.error("an attempt ended in %s", type(error).__name__, exc_info=error, extra={"deluge": {"task": task.id}})
-            message = f"{type(error).__name__}: {error}"
-            outcome = Outcome(failed(task, Verdict("input", message=message)), sent=flight.switch.sent_at > 0.0)
+            outcome = _broken(flight, error)
+        return self.judged(flight, outcome)
+
+    def launch(self, flight: Flight, connect: bool) -> Parked | Outcome | None:
+        """Sends the request and leaves the reply to ``land``; an outcome when there is nothing to wait for.
+
+        None when this attempt has to be flown: a stream, a job, a large or signed request, or one that takes a
+        connection while ``connect`` is False.
+        """
+        task = flight.task
+        template = task.template_for(task.model)
+        try:
+            dialect: Dialect = load("dialects", template.dialect)
+            if task.sink is not None or type(dialect).exchange is not OneCall.exchange:
+                return None
+            ctx = RequestContext(task.prompt, template, self.wall + time.monotonic())
+            call = dialect.build(ctx)
+            pending = self.transport.begin(call, flight.switch, connect)  # type: ignore[arg-type]
+            if pending is None:
+                return None
+            if call.notes:
+                self._note(flight, call)
+            if isinstance(pending, HttpReply):
+                return self._outcome(flight, pending, dialect, ctx)
+            return Parked(flight, pending, dialect, ctx)
+        except Exception as error:
+            return _broken(flight, error)
+
+    def land(self, parked: Parked) -> Outcome | None:
+        """What a parked attempt has come to; None while its reply is not whole. A failure still has to be ``judged``."""
+        reply = self.transport.proceed(parked.pending)
+        if reply is None:
+            return None
+        try:
+            return self._outcome(parked.flight, reply, parked.dialect, parked.ctx)
+        except Exception as error:
+            return _broken(parked.flight, error)
+
+    def judged(self, flight: Flight, outcome: Outcome) -> Outcome:
+        """The outcome with what the retry policy says of a failure."""
         response = outcome.response
-        if response is not None and response.is_error:
-            outcome.ruling = rule(task, outcome, time.monotonic())
+        if response is not None and response.is_error and outcome.ruling is None:
+            outcome.ruling = rule(flight.task, outcome, time.monotonic())
         return outcome
 
     def _send(self, flight: Flight, call: HttpCall) -> HttpReply:
@@ -68,7 +118,7 @@ class Pilot:
         return _landed(dialect.parse(ctx, reply), reply, ctx.now)
 
     def _exchange(self, flight: Flight, dialect: Dialect, ctx: RequestContext) -> Outcome:
-        """Runs the exchange until it ends or asks for a pause; the task keeps it meanwhile."""
+        """Runs the exchange until it ends or asks for a pause."""
         task = flight.task
         exchange, call = task.exchange, task.next_call
         if exchange is None or call is None:
@@ -79,11 +129,9 @@ class Pilot:
             try:
                 call = exchange.send((reply, RequestContext(ctx.prompt, ctx.template, self.wall + time.monotonic())))
             except StopIteration as end:
-                task.exchange = task.next_call = None
                 return _landed(end.value, reply, ctx.now)
             if call.delay > 0.0:
-                task.exchange, task.next_call = exchange, call
-                return Outcome(next_call=call, sent=reply.sent)
+                return Outcome(next_call=call, exchange=exchange, sent=reply.sent)
 
     def _stream(self, flight: Flight, dialect: Dialect, ctx: RequestContext) -> Outcome:
         task, switch = flight.task, flight.switch
@@ -150,6 +198,16 @@ class Pilot:
                 self._noted.add(key)
                 values = {"client": task.call.name, "model": task.model, "parameter": note.parameter}
                 _warned.warning("%s: %s %s", task.model, note.parameter, note.reason, extra={"deluge": values})
+
+
+def _broken(flight: Flight, error: Exception) -> Outcome:
+    """The outcome of an attempt that raised: the user's prompt cannot be sent, or a dialect of ours is wrong."""
+    message = str(error)
+    if not isinstance(error, DelugeError):
+        logger.error("an attempt ended in %s", type(error).__name__, exc_info=error,
+                     extra={"deluge": {"task": flight.task.id}})
+        message = f"{type(error).__name__}: {error}"
+    return Outcome(failed(flight.task, Verdict("input", message=message)), sent=flight.switch.sent_at > 0.0)
 
 
 def rule(task: Task, outcome: Outcome, now: float) -> Ruling:

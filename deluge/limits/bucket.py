@@ -138,6 +138,10 @@ class QuotaBucket(AbstractBucket):
         requests, self._largest = self._capacities()
         self._ledger.limit(requests, self._largest, now)
 
+    def lacks_requests(self, now: float) -> bool:
+        """Whether there is no room for one more request, however few its tokens."""
+        return self._ledger.used(now)[0] + 1 > self._capacities()[0]
+
     def clamp(self, tokens: int) -> int:
         """As many tokens as one reservation can hold at most."""
         return int(self._largest) if tokens > self._largest else tokens
