@@ -1,0 +1,250 @@
+"""The tables of these pages that follow from the code, so that they cannot drift from it.
+
+    python docs/tables.py            writes them anew between ``<!-- table: NAME … -->`` and ``<!-- end -->``
+    python docs/tables.py --check    says which are out of date
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from deluge import engine, lanes, retry, routing, scheduler  # noqa: E402
+from deluge.cli import arguments  # noqa: E402
+from deluge.config import ClientConfig  # noqa: E402
+from deluge.dialects import _verdicts  # noqa: E402
+from deluge.errors import ERROR_KINDS, error_class  # noqa: E402
+from deluge.limits import estimate, health, pace  # noqa: E402
+from deluge.record import RECORD_KEYS  # noqa: E402
+from deluge.testing import PROFILES, RateLimits, answers, faults  # noqa: E402
+
+BLOCK = re.compile(r"(<!-- table: ([\w-]+)[^\n]*-->\n)(.*?)(<!-- end -->)", re.S)
+Rows = Iterable[tuple[str, ...]]
+
+
+def table(head: tuple[str, ...], rows: Rows) -> str:
+    """A Markdown table, with an empty line above and below."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n" + "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines) + "\n"
+
+
+def number(value: object) -> str:
+    """A default as the pages write it."""
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return f"`{value!r}`"
+    if isinstance(value, (int, float)):
+        return f"{value:,}" if value == int(value) else f"{value:g}"
+    return f"`{value!r}`" if value else "none"
+
+
+# ---- the client --------------------------------------------------------------------------------------------------------
+
+MEANINGS = {
+    "model_names": "a model, or a list of them: the pool. See [Models](models.md)",
+    "name": "what displays and logs call the client",
+    "max_requests_per_minute": "`None`: no limit",
+    "max_tokens_per_minute": "input and output together; `None`: no limit",
+    "max_concurrent_requests": "requests at the same time (slots)",
+    "model_limits": "limits of single models, inside the client's: `{\"gpt-4.1\": Limits(requests_per_minute=500)}`",
+    "limit_mode": "`rolling` (strict) or `bucket` (full at the start, refilled continuously)",
+    "sampling_params": "one `SamplingParams` for all models, or one for each; dicts will do",
+    "model_weights": "shares of the traffic, one for each model; they need not add up to 1. 0: fallback only",
+    "fallback_models": "asked only when another model could not answer",
+    "max_attempts": "attempts for a prompt, on all models together",
+    "request_timeout": "seconds for one attempt, from the connection to the last byte. In a stream: to the first byte, and between bytes",
+    "stream_timeout": "seconds for a whole stream",
+    "background_timeout": "seconds for a background job",
+    "cache": "your response cache: an object with `get(prompt)` and `put(prompt, response)`",
+    "extra_headers": "HTTP headers for every request; `None` as a value removes one of ours",
+    "extra_body": "merged into every request body",
+    "use_responses_api": "OpenAI's Responses API",
+    "background": "start and poll instead of holding a connection; needs `use_responses_api=True`",
+    "temperature": "0 to 2",
+    "top_p": "0 to 1",
+    "json_mode": "the answer is a JSON object; the prompt has to say so too",
+    "max_new_tokens": "the longest answer; reasoning counts",
+    "reasoning_effort": "`none`, `minimal`, `low`, `medium`, `high`, `xhigh`, `max`",
+    "thinking_budget": "tokens of reasoning, for models that take a number",
+    "verbosity": "`low` to `max`, for models that take it",
+    "logprobs": "log probabilities of the tokens; every model of the pool has to have them",
+    "top_logprobs": "how many alternatives per token, 0 to 20; needs `logprobs=True`",
+    "strict_tools": "tool arguments are held to their schema where the provider can",
+    "force_local_mcp": "MCP servers are called from here, not by the provider",
+    "progress": "`rich`, `tqdm`, `manual` or `None`. See [Logging and progress](logging-and-progress.md)",
+    "postprocess": "a function that is called with every response before you get it",
+    "base_url": "an OpenAI-compatible server; then any model name goes",
+    "api_key": "a string, a function that gives one, or a mapping by provider; else the provider's environment variable",
+    "retry": "tenacity strategies of your own. See [Limits and retries](limits-and-retries.md)",
+    "retry_timeouts": "how many of a prompt's timed-out attempts are tried again",
+    "retry_possibly_billed": "`False`: an attempt that may have been billed is never repeated",
+    "rate_limit_patience": "seconds that a prompt waits because of 429s before it fails",
+    "max_queued": "`start()` waits while so many prompts are queued",
+    "keep_raw": "keep `raw_response` and `headers` on every response",
+}
+
+
+def settings() -> str:
+    rows = []
+    for name, field in ClientConfig.model_fields.items():
+        rows.append((f"`{name}`", number(field.get_default(call_default_factory=True)), MEANINGS[name]))
+    return table(("argument", "default", "what it is"), rows)
+
+
+# ---- errors and retries --------------------------------------------------------------------------------------------------
+
+ADVICE = {
+    "rate_limit": "lower the limits to what the account has, or raise `rate_limit_patience`",
+    "overloaded": "wait, or name a fallback model",
+    "timeout": "raise `request_timeout`; ask for less output",
+    "connection": "look at the network, the proxy, the `base_url`",
+    "server": "the provider's fault: run what failed again later",
+    "auth": "set the right key",
+    "permission": "the key may not do this: ask the account's owner",
+    "not_found": "the model's name or region is wrong, or it has been shut down",
+    "context_length": "shorten the prompt, or take a model with a larger window",
+    "content_filter": "change the prompt; the answer was withheld",
+    "bad_request": "the message says what is wrong; sending it again cannot help",
+    "quota_exhausted": "top up the account, or raise its spend limit",
+    "parse": "a proxy or the wrong `base_url`, most often",
+    "too_large": "raise `max_tokens_per_minute`, or split the prompt",
+    "budget": "raise the budget",
+    "cancelled": "somebody wanted that: `cancel()`, `timeout=`, `close()`, Ctrl-C, a fork",
+    "input": "repair that prompt or row",
+    "postprocess": "repair your hook; the answer is in the response all the same",
+}
+
+
+def kinds() -> str:
+    statuses: dict[str, list[str]] = {}
+    for status, kind in sorted(_verdicts._BY_STATUS.items()):
+        statuses.setdefault(kind, []).append(str(status))
+    statuses["server"] = ["409", "424", "425", "499", "other 5xx"]
+    statuses["bad_request"] = ["other 4xx"]
+    rows = []
+    for kind in ERROR_KINDS:
+        retried = "yes" if kind in _verdicts.RETRIED else "no"
+        rows.append((f"`{kind}`", f"`{error_class(kind).__name__}`", ", ".join(statuses.get(kind, ())) or "–", retried, ADVICE[kind]))
+    return table(("`error_kind`", "class", "statuses", "tried again", "what to do"), rows)
+
+
+def codes() -> str:
+    rows = [(f"`{kind}`", ", ".join(f"`{code}`" for code in words)) for kind, words in _verdicts._BY_CODE.items()]
+    return table(("kind", "the provider's codes"), rows)
+
+
+def blocking() -> str:
+    rows = [(f"`{kind}`", ", ".join(f"`{code}`" for code in words)) for kind, words in _verdicts._BLOCKING.items()]
+    return table(("kind", "the provider's codes"), rows)
+
+
+def figures() -> str:
+    rules = health.CooldownRules()
+    rows = [
+        ("in flight at once when a client's burst begins", f"{pace.CLIENT_START}, doubling every {pace.CLIENT_DOUBLING * 1000:.0f} ms"),
+        ("… and a model's, when its requests are limited", f"the larger of {pace.LANE_START} and limit / 60, doubling every "
+         f"{pace.LANE_DOUBLING * 1000:.0f} ms, and one more for every good answer"),
+        ("a burst is over when nothing was in flight for", f"{pace.REST:g} s"),
+        ("a cooldown starts on", f"{rules.in_a_row} 429s in a row, {rules.of_last} of the last {rules.last} replies, or a header that says 0 remaining"),
+        ("it lasts, when the provider named no time", f"{rules.first:g} s ({rules.first_scattered:g} s when good replies came between), "
+         f"doubling each time up to {rules.longest_default:g} s"),
+        ("the doubling ends after", f"{rules.calm_after} replies without a 429"),
+        ("added to a cooldown by chance", f"up to {rules.spread:.0%}, at most {rules.spread_most:g} s"),
+        ("in flight after a cooldown", f"{rules.recovery_start}, doubling every {rules.recovery_doubling:g} to {rules.recovery_doubling * 1.5:g} s"),
+        ("the first backoff of a prompt", f"0 to {retry.MULTIPLIER:g} s by chance"),
+        ("each further one", f"twice the range, up to {retry.LONGEST_BACKOFF:g} s"),
+        ("added to a Retry-After by chance", f"up to {retry.JITTER:.0%}"),
+        ("prompts that must be refused before a model is blocklisted", f"{routing.CONFIRM}"),
+        ("a blocklisted model is probed after", f"{lanes.PROBE_AFTER:g} s"),
+        ("tokens per byte of a prompt, before the first answers", f"{estimate.FIRST_RATIO:g}, and {estimate.OVERHEAD} for the roles"),
+        ("answers before the expected output is less than `max_new_tokens`", f"{estimate.FEW_ANSWERS}"),
+        ("a stopped attempt's worker is given up after", f"{scheduler.GRACE:g} s"),
+        ("a wait for a file descriptor", f"{scheduler.CROWDED_WAIT:g} s, no attempt burnt"),
+        ("an idle client ends its threads after", f"{engine.IDLE_AFTER:g} s"),
+    ]
+    return table(("what", "how much"), rows)
+
+
+# ---- rehearsal -------------------------------------------------------------------------------------------------------------
+
+def rehearsal_models() -> str:
+    rows = []
+    for profile in PROFILES.values():
+        latency = profile.latency
+        low = latency.low or (0 if math.isinf(latency.high) else latency.low)
+        took = f"{latency.typical:g} s" if math.isinf(latency.high) else f"{latency.typical:g} s ({low:g} to {latency.high:g})"
+        spoilt = sum(profile.faults.values())
+        rows.append((
+            f"`{profile.name}`", took, limits_of(profile.limits),
+            f"{spoilt:.1%} of requests, at most {profile.max_faults} in a row" if spoilt else "none", profile.summary,
+        ))
+    return table(("model", "latency", "limits per minute", "faults", ""), rows)
+
+
+def limits_of(limits: RateLimits | None) -> str:
+    if limits is None:
+        return "none"
+    return f"{limits.requests or 0:,.0f} requests, {limits.tokens or 0:,.0f} tokens"
+
+
+def of_docstring(module: object) -> str:
+    lines = [line for line in (module.__doc__ or "").replace("``", "`").splitlines() if line.startswith("|")]
+    return "\n" + "\n".join(lines) + "\n\n"
+
+
+# ---- the command line --------------------------------------------------------------------------------------------------------
+
+def command(name: str) -> str:
+    """The flags of one command, from its parser."""
+    made = argparse.ArgumentParser().add_subparsers()
+    getattr(arguments, f"_{name}")(made)
+    parser = made.choices[name]
+    rows = []
+    for action in parser._actions:
+        if action.dest == "help":
+            continue
+        words = ", ".join(f"`{word}`" for word in action.option_strings) or f"`{action.metavar}`"
+        value = f" `{action.metavar or action.dest.upper()}`" if action.option_strings and action.nargs != 0 else ""
+        rows.append((words + value, action.help or ""))
+    return table(("", ""), rows)
+
+
+def record_keys() -> str:
+    return "\n`" + "` `".join(RECORD_KEYS) + "`\n\n"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "settings": settings, "kinds": kinds, "codes": codes, "blocking": blocking, "figures": figures,
+    "rehearsal-models": rehearsal_models, "answers": lambda: of_docstring(answers), "faults": lambda: of_docstring(faults),
+    "record-keys": record_keys, **{f"flags-{name}": (lambda name=name: command(name)) for name in ("run", "ask", "models", "rehearse")},
+}
+
+
+def renewed(text: str) -> str:
+    """A page with its tables written anew."""
+    return BLOCK.sub(lambda block: block[1] + TABLES[block[2]]() + block[4], text)
+
+
+def main(check: bool) -> int:
+    """Writes the tables; with ``check`` only says which pages are out of date."""
+    stale = []
+    for page in sorted(HERE.glob("*.md")):
+        text = page.read_text("utf-8")
+        now = renewed(text)
+        if now != text:
+            stale.append(page.name)
+            if not check:
+                page.write_text(now, "utf-8")
+    for name in stale:
+        print(f"{name}: {'out of date' if check else 'written'}")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main("--check" in sys.argv[1:]))
