@@ -58,7 +58,7 @@ class RowTemplates:
 def _own_template(plan: Plan, name: str, row: Row) -> RequestTemplate:
     templates = plan.call.templates
     model, effort = (templates[name].model, None) if name in templates else resolved(name, plan.config)
-    params = (templates.get(model.id) or next(iter(templates.values()))).params
+    params = (templates.get(name) or templates.get(model.id) or next(iter(templates.values()))).params
     changes = dict(row.params) if effort is None else {"reasoning_effort": effort, **row.params}
     if params.extra and "extra" in changes:
         changes["extra"] = {**params.extra, **changes["extra"]}
