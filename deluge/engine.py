@@ -15,12 +15,13 @@ import time
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Optional
 
 from deluge import lifecycle
 from deluge.courier import Courier
 from deluge.errors import ClosedError
 from deluge.lanes import NEVER
+from deluge.lobby import AVAILABLE, Lobby
 from deluge.response import APIResponse
 from deluge.scheduler import Scheduler
 from deluge.status import StatusSnapshot
@@ -28,12 +29,17 @@ from deluge.tasks import Call, Flight, Outcome, Task, failed
 from deluge.tracker import StatusTracker
 from deluge.transport import Attempt, LeanTransport
 from deluge.wire import Verdict
-from deluge.worker import Pilot, rule
+from deluge.worker import Parked, Pilot, rule
 
+Job = tuple[Flight, Optional[Outcome]]
+Jobs = queue.SimpleQueue[Optional[Job]]
 logger = logging.getLogger("deluge.engine")
 
 IDLE_AFTER = 30.0  # seconds without work after which the threads end
 SWEEP_EVERY = 15.0
+CROWD = 4  # attempts in flight from which replies are awaited together
+SOON = 64 if AVAILABLE else 100_000  # workers that are started as soon as there is work for them
+SHORT = 0.02  # seconds that work may wait for a worker before more are started
 MAX_WORKERS = 100_000  # never the limit: slots are, and workers lost in a name look-up must not queue work behind them
 
 
@@ -59,10 +65,12 @@ class Engine:
 
     def _forget_threads(self) -> None:
         self.awake = False
-        self._jobs: queue.SimpleQueue[Flight | None] = queue.SimpleQueue()
+        self._jobs: Jobs = queue.SimpleQueue()
         self._alarm: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._alarm_at = NEVER
         self._workers = self._idle = self._wanted = 0
+        self._short_at = NEVER
+        self._lobby = Lobby(self._pilot, self)
         self._executor: ThreadPoolExecutor | None = None
         self.courier = Courier()
         self._quiet_since = NEVER
@@ -94,13 +102,14 @@ class Engine:
                 self.scheduler.tracker.finished(response)
             self.courier.put(pairs)
 
-    def cancel(self, task: Task) -> bool:
-        """Ends one task; False when it had ended."""
+    def cancel(self, task: Task) -> APIResponse | None:
+        """Ends one task; its response, which the courier delivers too. None when it had ended."""
         with self._lock:
             now = time.monotonic()
-            done = self.scheduler.cancel(task, now)
+            cancelled = self.scheduler.cancel(task, now)
+            response = self.scheduler.ended[-1][1] if cancelled else None
             self._step(now)
-            return done
+            return response
 
     def cancel_call(self, call: Call, message: str = "cancelled") -> int:
         """Ends all tasks of a call; how many."""
@@ -169,7 +178,7 @@ class Engine:
                 self._room.wait(1.0)
 
     def wait_until_done(self, calls: list[Call], timeout: float | None) -> bool:
-        """Blocks until these calls have no unfinished task; False when that takes longer than ``timeout`` seconds."""
+        """Blocks until every task of these calls is delivered; False when that takes longer than ``timeout`` seconds."""
         end = None if timeout is None else time.monotonic() + timeout
         with self._room:
             while any(call.unfinished for call in calls):
@@ -177,7 +186,8 @@ class Engine:
                 if left is not None and left <= 0:
                     return False
                 self._room.wait(1.0 if left is None else min(1.0, left))
-        return True
+            courier = self.courier
+        return courier.settle(None if end is None else max(0.0, end - time.monotonic()))
 
     # ------------------------------------------------------------------ threads
 
@@ -206,10 +216,9 @@ class Engine:
             scheduler.starts = []
             if worker:
                 mine = starts.pop(0)
-            self._assign(starts)
-        if worker and mine is None:
-            self._idle += 1
-        due = scheduler.wake_at < self._alarm_at
+            if starts:
+                self._assign([(flight, None) for flight in starts], now)
+        due = min(scheduler.wake_at, self._short_at) < self._alarm_at
         if self._alarm_at > 0.0 and (due or self._wanted or scheduler.abandoned or scheduler.cleanups):
             self._alarm_at = 0.0  # rung already
             self._alarm.put(None)
@@ -228,36 +237,89 @@ class Engine:
         if scheduler.waiting < self._max_queued:
             self._room.notify_all()
 
-    def _assign(self, flights: list[Flight]) -> None:
-        for flight in flights:
-            self._jobs.put(flight)
-        served = min(self._idle, len(flights))
-        self._idle -= served
-        self._wanted += len(flights) - served
+    def _assign(self, jobs: list[Job], now: float) -> None:
+        """Queues work for workers. ``_idle`` below zero is work that no worker is free for: at first some more are
+        started at once, later only for what has stood there for a while."""
+        for job in jobs:
+            self._jobs.put(job)
+        self._idle -= len(jobs)
+        if self._idle < 0:
+            more = min(-self._idle, SOON - self._workers - self._wanted)
+            if more > 0:
+                self._want(more)
+            if self._idle < 0 and self._short_at == NEVER:
+                self._short_at = now + SHORT
+
+    def _want(self, count: int) -> None:
+        self._wanted += count
+        self._idle += count
 
     def _work(self) -> None:
         """A worker: one flight after the other, until there is no more work."""
         jobs = self._jobs
-        flight: Flight | None = None
+        job: Job | None = None
         while True:
-            if flight is None:
-                flight = jobs.get()
-                if flight is None:
-                    return
-            outcome = self._pilot.fly(flight)
-            flight = self._back(flight, outcome, jobs)
-            del outcome
+            job = job or jobs.get()
+            if job is None:
+                return
+            flight, outcome = job
+            if outcome is None:
+                outcome = self._flown(flight)
+            else:
+                self._pilot.judged(flight, outcome)
+            if outcome is None:
+                self._rest(jobs)
+                job = None
+            else:
+                following = self._back(flight, outcome, jobs)
+                job = None if following is None else (following, None)
+            del flight, outcome
 
-    def _back(self, flight: Flight, outcome: Outcome, jobs: queue.SimpleQueue[Flight | None]) -> Flight | None:
-        with self._lock:
-            mine = jobs is self._jobs  # a worker of before the last rest brings its outcome and goes
-            try:
-                now = time.monotonic()
-                self.scheduler.finished(flight, outcome, now)
-                return self._step(now, worker=mine)
-            except Exception as error:
-                self._fail(error)
+    def _flown(self, flight: Flight) -> Outcome | None:
+        """The outcome of an attempt; None when it waits in the lobby."""
+        if self.scheduler.running > CROWD and AVAILABLE:
+            result = self._pilot.launch(flight, connect=True)
+            if isinstance(result, Parked):
+                self._lobby.park(result)
                 return None
+            if result is not None:
+                return self._pilot.judged(flight, result)
+        return self._pilot.fly(flight)
+
+    def _rest(self, jobs: Jobs) -> None:
+        with self._lock:
+            if jobs is self._jobs:
+                self._idle += 1
+
+    def _back(self, flight: Flight, outcome: Outcome, jobs: Jobs) -> Flight | None:
+        """A worker came back; its next flight. None: it has to look for work (and one of before the last rest goes)."""
+        with self._lock:
+            mine = jobs is self._jobs
+            following = self._finished(flight, outcome, mine)
+            if mine and following is None:
+                self._idle += 1
+            return following
+
+    def landed(self, flight: Flight, outcome: Outcome) -> Flight | None:
+        """The lobby has an outcome; its next flight."""
+        with self._lock:
+            return self._finished(flight, outcome, True)
+
+    def hand_over(self, flight: Flight, outcome: Outcome | None) -> None:
+        """The lobby has something that could take a while: a failure to be judged, a flight that has to connect."""
+        with self._lock:
+            now = time.monotonic()
+            self._assign([(flight, outcome)], now)
+            self._step(now)
+
+    def _finished(self, flight: Flight, outcome: Outcome, take: bool) -> Flight | None:
+        try:
+            now = time.monotonic()
+            self.scheduler.finished(flight, outcome, now)
+            return self._step(now, worker=take)
+        except Exception as error:
+            self._fail(error)
+            return None
 
     def _fail(self, error: Exception) -> None:
         """The scheduler itself failed, which is our bug: every live task ends with that error instead of hanging."""
@@ -284,13 +346,15 @@ class Engine:
                 self._fail(error)
             abandoned, self.scheduler.abandoned = self.scheduler.abandoned, []
             cleanups, self.scheduler.cleanups = self.scheduler.cleanups, []
+            if self._short_at <= now:
+                self._relieve(now)
             wanted, self._wanted = self._wanted, 0
             self._workers += wanted
             executor = self._executor
             if self._rested(now):
                 self._sleep()
                 return None
-            self._alarm_at = min(self.scheduler.wake_at, now + SWEEP_EVERY)
+            self._alarm_at = min(self.scheduler.wake_at, self._short_at, now + SWEEP_EVERY)
             timeout = self._alarm_at - now
         if executor is not None:
             with contextlib.suppress(RuntimeError):  # closed meanwhile: nobody waits for these workers any more
@@ -302,6 +366,14 @@ class Engine:
             self._give_up(flight)
         self.transport.sweep(now)
         return max(0.001, timeout)
+
+    def _relieve(self, now: float) -> None:
+        """Work has stood for a while with no worker free: twice as many, so that those who block hold nobody up."""
+        self._short_at = NEVER
+        if self._idle < 0:
+            self._want(min(-self._idle, max(SOON, self._workers)))
+            if self._idle < 0:
+                self._short_at = now + SHORT
 
     def _give_up(self, flight: Flight) -> None:
         """Its worker is lost (in a name look-up, most likely): the prompt goes on without it."""
@@ -327,6 +399,7 @@ class Engine:
         """Ends the threads; the next task starts new ones."""
         self.awake = False
         self.courier.stop()
+        self._lobby.stop()
         for _ in range(self._workers):
             self._jobs.put(None)
         if self._executor is not None:

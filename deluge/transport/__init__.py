@@ -14,11 +14,16 @@ from deluge.transport._stream import StreamCut
 
 if TYPE_CHECKING:
     from deluge.transport._adapter import LeanAdapter
+    from deluge.transport._pending import Pending
 
-__all__ = ["CERTIFICATE", "TOO_MANY_FILES", "Attempt", "LeanAdapter", "LeanTransport", "Signer", "StreamCut"]
+__all__ = ["CERTIFICATE", "TOO_MANY_FILES", "Attempt", "LeanAdapter", "LeanTransport", "Pending", "Signer", "StreamCut"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "Pending":
+        from deluge.transport._pending import Pending
+
+        return Pending
     if name == "LeanAdapter":
         from deluge.transport._adapter import LeanAdapter
 

@@ -37,6 +37,7 @@ class LeanAdapter(BaseAdapter):
         connect = partial(_connect, self._contexts)
         exchanger = Exchanger(connect, max_idle=max_idle, max_wire=max_wire, max_body=max_body)
         self.run = exchanger.run
+        self.begin = exchanger.begin
         self.open = exchanger.open
         self.build_head = partial(build_head, self._origins.by_environment)
         self.head = lru_cache(maxsize=1024)(self.build_head)

@@ -28,7 +28,7 @@ class Connection:
     socket would ignore those and gets Python's.
     """
 
-    __slots__ = ("sock", "raw", "used", "idle_at", "_kernel", "_limit", "_poll", "_pending")
+    __slots__ = ("sock", "raw", "used", "idle_at", "_kernel", "_limit", "_poll", "_pending", "watched")
 
     def __init__(self, sock: Any) -> None:
         self.sock = sock
@@ -39,6 +39,7 @@ class Connection:
         self._kernel = sys.platform != "win32" and type(sock) is socket.socket and socket.socket.__module__ == "socket"
         self._limit = 0.0
         self._poll: Any = None
+        self.watched: Any = None  # whoever waits for it elsewhere
         self._pending: Any = getattr(self.raw, "pending", None)
         if self._kernel:
             sock.settimeout(None)
@@ -63,6 +64,19 @@ class Connection:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
         else:
             self.sock.settimeout(seconds)
+
+    def unblock(self) -> int:
+        """From now on reads do not wait; the flags that ``recv`` needs for that."""
+        if self._kernel:
+            return socket.MSG_DONTWAIT
+        self.sock.setblocking(False)
+        return 0
+
+    def block(self) -> None:
+        """Reads wait again."""
+        if not self._kernel:
+            self._limit = 0.0  # the next exchange sets its own
+            self.sock.settimeout(_FOREVER)
 
     def receive(self, attempt: Cutoff, size: int, until: float = float("inf")) -> bytes:
         """The next bytes, empty at the end; ``TimeoutError`` at the attempt's deadline or ``until``, ``Aborted``."""

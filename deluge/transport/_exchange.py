@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from deluge.transport._codings import decoder
 from deluge.transport._connection import Aborted, Connection
+from deluge.transport._pending import Pending
 from deluge.transport._reply import ReplyError, ReplyReader, whole_reply
 from deluge.transport._stream import Chunks
 
@@ -48,7 +49,7 @@ class Exchanger:
             else:
                 keep = self._read(connection, head, data, attempt, reply)
         finally:
-            self._release(origin, connection, attempt, keep)
+            self.release(origin, connection, attempt, keep)
 
     def open(
         self, head: Head, body: bytes, attempt: Cutoff, reply: HttpReply, ended: Callable[[], None],
@@ -66,12 +67,12 @@ class Exchanger:
             undo = decoder(reader.headers.get("content-encoding", ""), reader.codings, self.max_body)
 
             def release(keep: bool) -> None:
-                self._release(origin, connection, attempt, keep)
+                self.release(origin, connection, attempt, keep)
                 ended()
 
             reply.chunks = Chunks(connection, reader, undo, attempt, piece, release)
         except BaseException:
-            self._release(origin, connection, attempt, False)
+            self.release(origin, connection, attempt, False)
             raise
 
     def _connection(self, origin: Origin, attempt: Cutoff) -> Connection:
@@ -84,13 +85,33 @@ class Exchanger:
             raise Aborted
         return connection
 
-    def _release(self, origin: Origin, connection: Connection, attempt: Cutoff, keep: bool) -> None:
+    def release(self, origin: Origin, connection: Connection, attempt: Cutoff, keep: bool) -> None:
+        """Puts a connection back to the idle ones, or closes it."""
         if attempt.disown() and keep and len(origin.idle) < self.max_idle:
             connection.idle_at = monotonic()
             connection.used = True
             origin.idle.append(connection)
         else:
             connection.close()
+
+    def begin(self, head: Head, body: bytes, attempt: Cutoff, reply: HttpReply, connect: bool) -> Pending | None:
+        """Sends the request and leaves the reply to the caller; None when that would take a connection and must not."""
+        origin = head.origin
+        if not connect and not origin.idle:
+            return None
+        connection = self._connection(origin, attempt)
+        try:
+            _announce(connection, attempt, reply)
+            try:
+                _send_whole(connection, head, body)
+            except (TimeoutError, BlockingIOError):
+                raise
+            except OSError:
+                pass  # the server may have answered before it hung up: its reply, or the end, is there to be read
+            return Pending(self, connection, head, attempt, reply)
+        except BaseException:
+            self.release(origin, connection, attempt, False)
+            raise
 
     def _read(self, connection: Connection, head: Head, data: bytes, attempt: Cutoff, reply: HttpReply) -> bool:
         """Reads the reply that begins with these bytes; whether its connection may be used again."""
@@ -110,16 +131,11 @@ class Exchanger:
 
 def _request(connection: Connection, head: Head, body: bytes, attempt: Cutoff, reply: HttpReply) -> bytes:
     """Sends the request; the first bytes that come back."""
-    connection.limit(attempt.deadline)
-    reply.reused = connection.used
-    if not attempt.sending():
-        raise Aborted
-    reply.sent_at = monotonic()
-    reply.sent = True
+    _announce(connection, attempt, reply)
     data, broken = b"", None
     try:
         if len(body) < LARGE:
-            connection.sock.sendall(b"%b%d\r\n\r\n%b" % (head.data, len(body), body) if head.sized else head.data)
+            _send_whole(connection, head, body)
         else:
             connection.sock.sendall(b"%b%d\r\n\r\n" % (head.data, len(body)))
             data = connection.send_watching(body, attempt.deadline)
@@ -132,6 +148,19 @@ def _request(connection: Connection, head: Head, body: bytes, attempt: Cutoff, r
     reply.first_byte_at = monotonic()
     reply.replied = True
     return data
+
+
+def _announce(connection: Connection, attempt: Cutoff, reply: HttpReply) -> None:
+    connection.limit(attempt.deadline)
+    reply.reused = connection.used
+    if not attempt.sending():
+        raise Aborted
+    reply.sent_at = monotonic()
+    reply.sent = True
+
+
+def _send_whole(connection: Connection, head: Head, body: bytes) -> None:
+    connection.sock.sendall(b"%b%d\r\n\r\n%b" % (head.data, len(body), body) if head.sized else head.data)
 
 
 def _first_bytes(connection: Connection, attempt: Cutoff, broken: OSError | None) -> bytes:

@@ -15,6 +15,9 @@ from deluge.wire import Cutoff, HttpCall, HttpReply
 if TYPE_CHECKING:
     from deluge.transport._adapter import LeanAdapter
     from deluge.transport._origin import Head
+    from deluge.transport._pending import Pending
+
+SMALL = 65_536  # bytes that a socket takes without waiting for its peer
 
 Signer = Callable[[HttpCall], Mapping[str, str]]
 
@@ -47,6 +50,43 @@ class LeanTransport:
             reply.failure, reply.message = describe(error, attempt)
         finally:
             self._live.discard(attempt)
+        reply.finished_at = monotonic()
+        return reply
+
+    def begin(self, call: HttpCall, attempt: Cutoff, connect: bool = True) -> Pending | HttpReply | None:
+        """Sends a small request and leaves its reply to ``proceed``; the reply at once when sending failed.
+
+        None when it cannot be sent that way: it is large, a stream, must be signed, or needs a connection while
+        ``connect`` is False. Then ``send`` is for it.
+        """
+        if call.sign is not None or call.stream or len(call.body) >= SMALL:
+            return None
+        reply = HttpReply()
+        self._live.add(attempt)
+        try:
+            lean = self._lean or self.adapter
+            pending = lean.begin(self._head(lean, call), call.body, attempt, reply, connect)
+        except Exception as error:
+            return self._failed(error, attempt, reply)
+        if pending is None:
+            self._live.discard(attempt)
+        return pending
+
+    def proceed(self, pending: Pending) -> HttpReply | None:
+        """Reads what has come, without waiting; the reply when it is whole, or has failed."""
+        reply, attempt = pending.reply, pending.attempt
+        try:
+            if not pending.read():
+                return None
+        except Exception as error:
+            return self._failed(error, attempt, reply)
+        self._live.discard(attempt)
+        reply.finished_at = monotonic()
+        return reply
+
+    def _failed(self, error: Exception, attempt: Cutoff, reply: HttpReply) -> HttpReply:
+        self._live.discard(attempt)
+        reply.failure, reply.message = describe(error, attempt)
         reply.finished_at = monotonic()
         return reply
 
