@@ -66,6 +66,7 @@ FLAGS: dict[str, str] = {
     "no_prefill": "refuses a conversation that ends with the assistant's own words",
     "short_tool_ids": "wants tool call ids of nine letters and digits",
     "strict_body": "refuses body fields that it does not know",
+    "dated_api": "serves Anthropic's API version 2026-10-21, which takes no sampling parameters",
     # tiers and caching
     "supports_flex": "has the slower, cheaper tier flex",
     "supports_priority": "has the faster, dearer tier priority",

@@ -1,0 +1,55 @@
+"""Token counts of the Messages API, the tier that was billed, and what it cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deluge.models.model import Model
+from deluge.usage import NO_USAGE, Usage
+
+_MOST = 1 << 53
+
+
+def usage_of(counts: Any) -> Usage:
+    """The counts with one meaning; NO_USAGE for none. ``input_tokens`` leaves cached ones out here too."""
+    if type(counts) is not dict or not counts:
+        return NO_USAGE
+    get = counts.get
+    output, long_writes, thinking = _count(get("output_tokens")), 0, 0
+    written, details = _count(get("cache_creation_input_tokens")), get("cache_creation")
+    if type(details) is dict:
+        long_writes = _count(details.get("ephemeral_1h_input_tokens"))
+        written = max(written, long_writes + _count(details.get("ephemeral_5m_input_tokens")))
+    details = get("output_tokens_details")
+    if type(details) is dict:
+        thinking = _count(details.get("thinking_tokens"))
+    return Usage(
+        _count(get("input_tokens")), output, _count(get("cache_read_input_tokens")), written, long_writes,
+        min(thinking, output),
+    )
+
+
+def tier_of(counts: Any) -> str | None:
+    """The tier that was billed: standard, priority, batch, or fast (a speed that has its own price)."""
+    if type(counts) is not dict:
+        return None
+    if counts.get("speed") == "fast":
+        return "fast"
+    tier = counts.get("service_tier")
+    return tier if type(tier) is str else None
+
+
+def cost_of(counts: Any, usage: Usage, tier: str | None, model: Model) -> float | None:
+    """Dollars, or None: also when server tools were used that are billed by the search."""
+    if type(counts) is not dict or not counts:
+        return None
+    tools = counts.get("server_tool_use")
+    if type(tools) is dict and _count(tools.get("web_search_requests")):
+        return None
+    return model.cost(usage, tier)
+
+
+def _count(value: Any) -> int:
+    if type(value) is int:
+        return value if 0 < value < _MOST else 0
+    return int(value) if isinstance(value, float) and 0 < value < 1e15 else 0
