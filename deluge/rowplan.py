@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from deluge.plan import Plan
 
 _KEPT = 1_000  # templates of one call: rows share them, unless each has parameters of its own
-_NOTHING = Conversation().freeze()
+_NOTHING = Conversation.of_text("")
 
 
 class RowTemplates:

@@ -19,10 +19,9 @@ from typing import IO, Any
 from deluge import _json
 from deluge._rowform import Row, RowError, Template, WorkItem, item_of_data, item_of_json
 from deluge.errors import ConfigError
-from deluge.prompt import Conversation
 from deluge.record import RECORD_KEYS, RECORD_VERSION, record
 
-__all__ = ["RECORD_KEYS", "RECORD_VERSION", "RecordWriter", "Row", "count_rows", "read_rows", "record"]
+__all__ = ["RECORD_KEYS", "RECORD_VERSION", "RecordWriter", "Row", "Rows", "count_rows", "read_rows", "record"]
 
 _CSV_DELIMITERS = {".csv": "", ".tsv": "\t", ".tab": "\t"}  # "" = whichever of , ; and tab the header has most of
 _PLAIN_TEXT = (".txt", ".text")
@@ -31,10 +30,38 @@ _WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _BOM = b"\xef\xbb\xbf"
 
 
+class Rows(Iterator[Row]):
+    """An iterator over rows that closes its file at the end, or when it is left or dropped before."""
+
+    def __init__(self, rows: Iterator[Row], source: IO[bytes]) -> None:
+        self._rows = rows
+        self._source = source
+
+    def __next__(self) -> Row:
+        try:
+            return next(self._rows)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Closes the file; there are no further rows."""
+        self._rows = iter(())
+        self._source.close()
+
+    __del__ = close
+
+    def __enter__(self) -> Rows:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 def read_rows(
     path: str | os.PathLike[str], *, column: str | None = None, template: str | None = None,
     system: str | None = None, limit: int | None = None,
-) -> Iterator[Row]:
+) -> Rows:
     """The rows of a file (``"-"`` is stdin), one at a time.
 
     ``.csv`` and ``.tsv`` have a header; ``.txt`` has a prompt on each line; anything else is JSONL: a prompt as a
@@ -52,7 +79,7 @@ def read_rows(
     except BaseException:
         source.close()
         raise
-    return _until_closed(rows if limit is None else islice(rows, limit), source)
+    return Rows(rows if limit is None else islice(rows, limit), source)
 
 
 def _rows_of(
@@ -95,11 +122,6 @@ def _opened(path: str | os.PathLike[str]) -> IO[bytes]:
         return open(path, "rb")
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-
-
-def _until_closed(rows: Iterable[Row], source: IO[bytes]) -> Iterator[Row]:
-    with source:
-        yield from rows
 
 
 def _is_json(line: bytes) -> bool:

@@ -1,0 +1,37 @@
+"""The command line: ``deluge run``, ``ask``, ``models`` and ``rehearse``.
+
+Exit codes: 0 all answered, 1 some failed, 2 wrong usage, 130 Ctrl-C, 141 nobody reads stdout any more, 143 TERM.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from deluge.cli.arguments import parsed
+from deluge.cli.ask import ask
+from deluge.cli.models import list_models
+from deluge.cli.rehearse import rehearse
+from deluge.cli.run import run
+from deluge.cli.signals import BROKEN_PIPE, Signals
+from deluge.cli.terminal import quiet_stdout, say
+from deluge.errors import DelugeError, MissingAPIKeyError
+
+COMMANDS = {"run": run, "ask": ask, "models": list_models, "rehearse": rehearse}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and gives its exit code. Never raises for what a user can cause."""
+    options = parsed(sys.argv[1:] if argv is None else argv)
+    with Signals() as signals:
+        try:
+            return COMMANDS[options.command](options, signals)
+        except MissingAPIKeyError as error:
+            return say(f"{error}\ndeluge: no key needed: the same command with -m rehearsal-echo", code=2)
+        except DelugeError as error:
+            return say(str(error), code=2)
+        except KeyboardInterrupt:
+            return signals.exit_code
+        except BrokenPipeError:
+            quiet_stdout()
+            return BROKEN_PIPE

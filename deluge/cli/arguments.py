@@ -1,0 +1,125 @@
+"""The flags of every command."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from deluge._version import __version__
+
+_EXIT_CODES = "Exit codes: 0 all answered, 1 some failed, 2 wrong usage, 130 Ctrl-C, 143 TERM."
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def parsed(argv: Sequence[str]) -> argparse.Namespace:
+    """The command and its options; ends the process with code 2 and one line when they are wrong."""
+    parser = _Parser(prog="deluge", description="Sends prompts to LLMs, as fast as the quota allows.")
+    parser.add_argument("--version", action="version", version=f"deluge {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    for add in (_run, _ask, _models, _rehearse):
+        add(commands)
+    options = parser.parse_args(argv)
+    if options.command in ("run", "ask"):
+        options.verbosity = -1 if options.quiet else options.verbose
+    return options
+
+
+def _run(commands: Any) -> None:
+    parser = commands.add_parser(
+        "run", help="answer a file of prompts", epilog=_EXIT_CODES,
+        description="Answers every prompt of FILE and writes one JSON line per prompt, as it finishes.",
+    )
+    parser.add_argument("file", metavar="FILE", help="JSONL, CSV or text; - is stdin")
+    parser.add_argument("-o", "--output", metavar="OUT", required=True, help="the answers, as JSONL; - is stdout")
+    _client_flags(parser)
+    add = parser.add_argument_group("the work list").add_argument
+    add("--column", metavar="NAME", help="the column or field that is the prompt; the others become metadata")
+    add("--template", metavar="TEXT", help="the prompt with {fields} of the row in it: \"Summarise: {text}\"")
+    add("--limit", metavar="N", type=_count, help="only the first N prompts")
+    add("--schema", metavar="FILE", help="a JSON schema that every answer has to follow")
+    add("--overwrite", action="store_true", help="replace OUT if it exists")
+    add("--no-prompts", action="store_true", help="leave the prompts out of the records")
+    add("--summary-json", metavar="FILE", help="write the summary as JSON too")
+
+
+def _ask(commands: Any) -> None:
+    parser = commands.add_parser("ask", help="ask one question", description="Prints the answer to one prompt.")
+    parser.add_argument("prompt", metavar="PROMPT", help="the question; - reads it from stdin")
+    _client_flags(parser)
+    parser.add_argument("--stream", action="store_true", help="print the answer while it comes")
+
+
+def _client_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("model").add_argument
+    add("-m", "--model", metavar="MODEL", action="append", help="repeat it to spread the prompts over several models")
+    add("--system", metavar="TEXT", help="a system message for prompts that have none")
+    add("--temperature", metavar="X", type=_number(0, 2), help="0 to 2")
+    add("--max-tokens", metavar="N", type=_count, help="the longest answer, reasoning included (512)")
+    add("--base-url", metavar="URL", help="an OpenAI-compatible server: http://localhost:8000/v1")
+    add("--config", metavar="FILE", help="client settings as YAML; flags win over it")
+    add = parser.add_argument_group("limits").add_argument
+    add("--rpm", metavar="N", type=_count, help="requests per minute (1,000)")
+    add("--tpm", metavar="N", type=_count, help="tokens per minute (100,000)")
+    add("--concurrency", metavar="N", type=_count, help="requests at the same time (225)")
+    add("--timeout", metavar="S", type=_seconds, help="seconds per attempt (30)")
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+    loudness.add_argument("-v", "--verbose", action="count", default=0, help="say what happens; -vv: every attempt")
+
+
+def _models(commands: Any) -> None:
+    parser = commands.add_parser("models", help="list the models", description="Lists models with prices and limits.")
+    parser.add_argument("filter", metavar="FILTER", nargs="*", help="words that the id, provider or flags contain")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line")
+
+
+def _rehearse(commands: Any) -> None:
+    parser = commands.add_parser(
+        "rehearse", help="serve the rehearsal provider",
+        description="Serves the rehearsal provider: a free stand-in that speaks the providers' protocols.",
+    )
+    parser.add_argument("--port", type=_port, default=8800, help="8800; 0 takes a free one")
+
+
+def _count(text: str) -> int:
+    try:
+        value = int(text.replace(",", "").replace("_", ""))
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
+    return value
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port (0 to 65535)")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    value = _number(0, 1e9)(text)
+    if not value:
+        raise argparse.ArgumentTypeError("has to be more than 0 seconds")
+    return value
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:g} to {high:g}")
+        return value
+
+    return number

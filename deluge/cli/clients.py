@@ -1,0 +1,42 @@
+"""The client that a command's flags describe."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from deluge import LLMClient
+from deluge.cli.terminal import on_terminal
+from deluge.config import read_yaml
+from deluge.errors import ConfigError
+
+# Flag -> the client's argument, or the sampling parameter.
+_SETTINGS = {
+    "model": "model_names", "base_url": "base_url", "rpm": "max_requests_per_minute", "tpm": "max_tokens_per_minute",
+    "concurrency": "max_concurrent_requests", "timeout": "request_timeout",
+}
+_PARAMS = {"temperature": "temperature", "max_tokens": "max_new_tokens"}
+
+
+def client_from(options: argparse.Namespace, **more: Any) -> LLMClient:
+    """A client with the settings of ``--config`` and the flags over them. ``ConfigError`` says what is wrong."""
+    settings = read_yaml(options.config) if options.config else {}
+    given = {name: getattr(options, flag) for flag, name in _SETTINGS.items() if getattr(options, flag) is not None}
+    if "model_names" in given:
+        settings.pop("model_weights", None)  # they were for other models
+    settings.update(given)
+    if not settings.get("model_names"):
+        raise ConfigError("which model? -m MODEL ('deluge models' lists them; rehearsal-echo needs no key)")
+    params = {name: getattr(options, flag) for flag, name in _PARAMS.items() if getattr(options, flag) is not None}
+    settings["sampling_params"] = _overlaid(settings.pop("sampling_params", None), params)
+    settings["progress"] = settings.get("progress", "rich") if on_terminal() and not options.quiet else None
+    return LLMClient.from_dict({**settings, **params, **more})
+
+
+def _overlaid(entries: Any, params: dict[str, Any]) -> Any:
+    """The sampling parameters of a configuration with the flags over them, in the shape in which they came."""
+    if isinstance(entries, dict):
+        return {**entries, **params}
+    if isinstance(entries, list):
+        return [{**entry, **params} if isinstance(entry, dict) else entry for entry in entries]
+    return entries
