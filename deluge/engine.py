@@ -6,7 +6,7 @@ scheduler itself and takes its next flight from it, which saves two hand-offs be
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import itertools
 import logging
 import queue
@@ -14,11 +14,11 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Optional
+from typing import Any
 
 from deluge import lifecycle
 from deluge.courier import Courier
+from deluge.crew import Crew, Job, Jobs
 from deluge.errors import ClosedError
 from deluge.lanes import NEVER
 from deluge.lobby import AVAILABLE, Lobby
@@ -31,16 +31,11 @@ from deluge.transport import Attempt, LeanTransport
 from deluge.wire import Verdict
 from deluge.worker import Parked, Pilot, rule
 
-Job = tuple[Flight, Optional[Outcome]]
-Jobs = queue.SimpleQueue[Optional[Job]]
 logger = logging.getLogger("deluge.engine")
 
 IDLE_AFTER = 30.0  # seconds without work after which the threads end
 SWEEP_EVERY = 15.0
 CROWD = 4  # attempts in flight from which replies are awaited together
-SOON = 64 if AVAILABLE else 100_000  # workers that are started as soon as there is work for them
-SHORT = 0.02  # seconds that work may wait for a worker before more are started
-MAX_WORKERS = 100_000  # never the limit: slots are, and workers lost in a name look-up must not queue work behind them
 
 
 class Engine:
@@ -65,13 +60,10 @@ class Engine:
 
     def _forget_threads(self) -> None:
         self.awake = False
-        self._jobs: Jobs = queue.SimpleQueue()
+        self._crew = Crew()
         self._alarm: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._alarm_at = NEVER
-        self._workers = self._idle = self._wanted = 0
-        self._short_at = NEVER
         self._lobby = Lobby(self._pilot, self)
-        self._executor: ThreadPoolExecutor | None = None
         self.courier = Courier()
         self._quiet_since = NEVER
 
@@ -198,7 +190,6 @@ class Engine:
             raise ClosedError("the interpreter is shutting down")
         self._forget_threads()
         self.awake = True
-        self._executor = ThreadPoolExecutor(MAX_WORKERS, thread_name_prefix="deluge-worker")
         self.courier.start()
         threading.Thread(
             target=lifecycle.keep_time, args=(weakref.ref(self), self._alarm), name="deluge-scheduler", daemon=True
@@ -217,9 +208,10 @@ class Engine:
             if worker:
                 mine = starts.pop(0)
             if starts:
-                self._assign([(flight, None) for flight in starts], now)
-        due = min(scheduler.wake_at, self._short_at) < self._alarm_at
-        if self._alarm_at > 0.0 and (due or self._wanted or scheduler.abandoned or scheduler.cleanups):
+                self._crew.assign([(flight, None) for flight in starts], now)
+        crew = self._crew
+        due = min(scheduler.wake_at, crew.short_at) < self._alarm_at
+        if self._alarm_at > 0.0 and (due or crew.wanted or scheduler.abandoned or scheduler.cleanups):
             self._alarm_at = 0.0  # rung already
             self._alarm.put(None)
         return mine
@@ -237,26 +229,9 @@ class Engine:
         if scheduler.waiting < self._max_queued:
             self._room.notify_all()
 
-    def _assign(self, jobs: list[Job], now: float) -> None:
-        """Queues work for workers. ``_idle`` below zero is work that no worker is free for: at first some more are
-        started at once, later only for what has stood there for a while."""
-        for job in jobs:
-            self._jobs.put(job)
-        self._idle -= len(jobs)
-        if self._idle < 0:
-            more = min(-self._idle, SOON - self._workers - self._wanted)
-            if more > 0:
-                self._want(more)
-            if self._idle < 0 and self._short_at == NEVER:
-                self._short_at = now + SHORT
-
-    def _want(self, count: int) -> None:
-        self._wanted += count
-        self._idle += count
-
     def _work(self) -> None:
         """A worker: one flight after the other, until there is no more work."""
-        jobs = self._jobs
+        jobs = self._crew.jobs
         job: Job | None = None
         while True:
             job = job or jobs.get()
@@ -288,16 +263,16 @@ class Engine:
 
     def _rest(self, jobs: Jobs) -> None:
         with self._lock:
-            if jobs is self._jobs:
-                self._idle += 1
+            if jobs is self._crew.jobs:
+                self._crew.free += 1
 
     def _back(self, flight: Flight, outcome: Outcome, jobs: Jobs) -> Flight | None:
         """A worker came back; its next flight. None: it has to look for work (and one of before the last rest goes)."""
         with self._lock:
-            mine = jobs is self._jobs
+            mine = jobs is self._crew.jobs
             following = self._finished(flight, outcome, mine)
             if mine and following is None:
-                self._idle += 1
+                self._crew.free += 1
             return following
 
     def landed(self, flight: Flight, outcome: Outcome) -> Flight | None:
@@ -309,7 +284,7 @@ class Engine:
         """The lobby has something that could take a while: a failure to be judged, a flight that has to connect."""
         with self._lock:
             now = time.monotonic()
-            self._assign([(flight, outcome)], now)
+            self._crew.assign([(flight, outcome)], now)
             self._step(now)
 
     def _finished(self, flight: Flight, outcome: Outcome, take: bool) -> Flight | None:
@@ -346,34 +321,21 @@ class Engine:
                 self._fail(error)
             abandoned, self.scheduler.abandoned = self.scheduler.abandoned, []
             cleanups, self.scheduler.cleanups = self.scheduler.cleanups, []
-            if self._short_at <= now:
-                self._relieve(now)
-            wanted, self._wanted = self._wanted, 0
-            self._workers += wanted
-            executor = self._executor
+            crew = self._crew
+            crew.relieve(now)
+            ordered = crew.ordered()
             if self._rested(now):
                 self._sleep()
                 return None
-            self._alarm_at = min(self.scheduler.wake_at, self._short_at, now + SWEEP_EVERY)
+            self._alarm_at = min(self.scheduler.wake_at, crew.short_at, now + SWEEP_EVERY)
             timeout = self._alarm_at - now
-        if executor is not None:
-            with contextlib.suppress(RuntimeError):  # closed meanwhile: nobody waits for these workers any more
-                for _ in range(wanted):
-                    executor.submit(self._work)
-                for task in cleanups:
-                    executor.submit(self._pilot.clean_up, task)
+        crew.start(ordered, self._work)
+        for task in cleanups:
+            crew.start(1, functools.partial(self._pilot.clean_up, task))
         for flight in abandoned:
             self._give_up(flight)
         self.transport.sweep(now)
         return max(0.001, timeout)
-
-    def _relieve(self, now: float) -> None:
-        """Work has stood for a while with no worker free: twice as many, so that those who block hold nobody up."""
-        self._short_at = NEVER
-        if self._idle < 0:
-            self._want(min(-self._idle, max(SOON, self._workers)))
-            if self._idle < 0:
-                self._short_at = now + SHORT
 
     def _give_up(self, flight: Flight) -> None:
         """Its worker is lost (in a name look-up, most likely): the prompt goes on without it."""
@@ -400,10 +362,7 @@ class Engine:
         self.awake = False
         self.courier.stop()
         self._lobby.stop()
-        for _ in range(self._workers):
-            self._jobs.put(None)
-        if self._executor is not None:
-            self._executor.shutdown(wait=False)
+        self._crew.dismiss()
         self._alarm.put(None)
         self.transport.close()
 
@@ -428,8 +387,7 @@ class Engine:
         """The interpreter ends: sockets are shut down and the workers let go."""
         self.transport.abort_all()
         if self.awake:
-            for _ in range(self._workers):
-                self._jobs.put(None)
+            self._crew.dismiss()
 
     def after_fork(self) -> None:
         """In the child: new locks, no threads; what the parent has under way fails here without a word to anybody."""
@@ -452,4 +410,4 @@ class Engine:
             call.unfinished.clear()
 
     def __repr__(self) -> str:
-        return f"<Engine {'awake' if self.awake else 'asleep'} {self._workers} workers | {self.scheduler!r}>"
+        return f"<Engine {'awake' if self.awake else 'asleep'} {self._crew.workers} workers | {self.scheduler!r}>"

@@ -1,0 +1,88 @@
+"""The workers: threads of an executor that are started as there is work for them, and never more than it takes."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Optional
+
+from deluge.lanes import NEVER
+from deluge.lobby import AVAILABLE
+from deluge.tasks import Flight, Outcome
+
+SOON = 64 if AVAILABLE else 100_000  # workers that are started as soon as there is work for them
+SHORT = 0.02  # seconds that work may wait for a worker before more are started
+MOST = 100_000  # never the limit: slots are, and workers lost in a name look-up must not queue work behind them
+
+Job = tuple[Flight, Optional[Outcome]]
+Jobs = queue.SimpleQueue[Optional[Job]]
+
+
+class Crew:
+    """The executor, its queue of jobs, and who is free. Changed under the engine's lock only.
+
+    A job is a flight to be flown, or a flight with a failed outcome that is to be judged. ``free`` below zero is work that
+    no worker is there for: some are started at once, more when it has stood there for a while, so that those who block
+    hold nobody up. Workers are started by the keeper of time, whose thread is a daemon, which makes them daemons too.
+    """
+
+    __slots__ = ("jobs", "free", "workers", "wanted", "short_at", "_executor")
+
+    def __init__(self) -> None:
+        self.jobs: Jobs = queue.SimpleQueue()
+        self.free = 0
+        self.workers = 0
+        self.wanted = 0
+        self.short_at = NEVER
+        self._executor: ThreadPoolExecutor | None = None
+
+    def assign(self, jobs: list[Job], now: float) -> None:
+        """Queues work, and orders workers for it where that is allowed at once."""
+        for job in jobs:
+            self.jobs.put(job)
+        self.free -= len(jobs)
+        if self.free < 0:
+            self._want(min(-self.free, SOON - self.workers - self.wanted))
+            if self.free < 0 and self.short_at == NEVER:
+                self.short_at = now + SHORT
+
+    def relieve(self, now: float) -> None:
+        """When work has stood for a while with no worker free: twice as many."""
+        if self.short_at > now:
+            return
+        self.short_at = NEVER
+        if self.free < 0:
+            self._want(min(-self.free, max(SOON, self.workers)))
+            if self.free < 0:
+                self.short_at = now + SHORT
+
+    def ordered(self) -> int:
+        """How many workers are to be started now; they count as started."""
+        count, self.wanted = self.wanted, 0
+        self.workers += count
+        return count
+
+    def start(self, count: int, work: Callable[[], None]) -> None:
+        """Starts workers. Called without the lock, by the keeper of time."""
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(MOST, thread_name_prefix="deluge-worker")
+        with contextlib.suppress(RuntimeError):  # closed meanwhile: nobody waits for these workers any more
+            for _ in range(count):
+                self._executor.submit(work)
+
+    def dismiss(self) -> None:
+        """Lets all workers go, each when its job is done."""
+        for _ in range(self.workers + self.wanted):
+            self.jobs.put(None)
+        if self._executor is not None:
+            self._executor.shutdown(wait=False)
+
+    def _want(self, count: int) -> None:
+        if count > 0:
+            self.wanted += count
+            self.free += count
+
+    def __repr__(self) -> str:
+        return f"<Crew {self.workers} workers, {self.free} free>"
