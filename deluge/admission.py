@@ -56,7 +56,7 @@ class Admission:
     def lane_of(self, task: Task) -> Lane:
         """The lane of the task's model and key, made when it is first needed."""
         template = task.template_for(task.model)
-        key = (task.model, template.api_key)
+        key = (template.model.id, template.api_key)
         lane = self.lanes.get(key)
         if lane is None:
             lane = self.lanes[key] = Lane(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -255,7 +254,7 @@ class LLMClient:
         task = plan.task(0, prompt)
         receiver = plan.call.receiver
         assert isinstance(receiver, HandleReceiver)
-        handle = ResponseFuture(task.id, self._book, receiver.condition, lambda _: self._engine.cancel(task))
+        handle = ResponseFuture(task.id, self._book, receiver.condition, lambda: self._engine.cancel(task))
         task.handle = handle
         self._book.add(handle)
         hit = plan.cached(task)
@@ -272,9 +271,7 @@ class LLMClient:
 
     def wait_for_all(self, handles: Iterable[Handle] | None = None, timeout: float | None = None) -> list[APIResponse]:
         """Responses in the order of the handles; without any: of all that this thread started and has not collected."""
-        wanted: list[Handle] = list(self._book.mine()) if handles is None else list(handles)
-        end = None if timeout is None else time.monotonic() + timeout
-        return [self._book.wait(handle, None if end is None else max(0.0, end - time.monotonic())) for handle in wanted]
+        return self._book.wait_for_all(handles, timeout)
 
     def as_completed(
         self, handles: Iterable[Handle] | None = None, timeout: float | None = None

@@ -6,6 +6,7 @@ import logging
 import queue
 import threading
 import time
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Union
 
@@ -23,6 +24,8 @@ _Job = Union[Pairs, Callable[[], None], None]
 CROWD = 2  # deliveries in one go from which there is load
 BREATH = 0.0005  # seconds
 
+_LOOK = 0.05  # seconds between looks at whether the courier still runs
+
 _here = threading.local()
 
 
@@ -34,20 +37,33 @@ def on_courier() -> bool:
 class Courier:
     """Delivers in the order of ``put``. Its queue is fed under the engine's lock."""
 
-    __slots__ = ("_jobs", "_started")
+    __slots__ = ("_jobs", "_thread")
 
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
-        self._started = False
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Starts the thread."""
-        self._started = True
-        threading.Thread(target=_run, args=(self._jobs,), name="deluge-courier", daemon=True).start()
+        self._thread = threading.Thread(target=_run, args=(self._jobs,), name="deluge-courier", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
         """Ends the thread after what has been put."""
         self._jobs.put(None)
+
+    def settle(self, timeout: float | None) -> bool:
+        """Waits until all that has been put is delivered; False when that takes longer than ``timeout`` seconds."""
+        thread, end = self._thread, None if timeout is None else time.monotonic() + timeout
+        done = threading.Event()
+        self._jobs.put(done.set)
+        while thread is not None and thread.is_alive():  # one that was stopped never comes to this job
+            left = _LOOK if end is None else min(_LOOK, end - time.monotonic())
+            if done.wait(max(0.0, left)):
+                return True
+            if end is not None and time.monotonic() >= end:
+                return False
+        return True
 
     def put(self, pairs: Pairs) -> None:
         """Final responses."""

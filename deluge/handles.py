@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -26,7 +27,7 @@ class ResponseFuture(Future[APIResponse]):
     """
 
     def __init__(self, task_id: int, book: HandleBook, condition: threading.Condition,
-                 cancel: Callable[[ResponseFuture], bool]) -> None:
+                 cancel: Callable[[], APIResponse | None]) -> None:
         # Not super().__init__: one condition is shared by all handles of a thread, which saves a kilobyte for each.
         self._condition = condition
         self._state = "PENDING"
@@ -53,7 +54,10 @@ class ResponseFuture(Future[APIResponse]):
 
     def cancel(self) -> bool:
         """Ends the prompt, queued or in flight, at once; False when it has its response. In flight it may still be billed."""
-        return self._cancel(self)
+        response = self._cancel()
+        if response is not None and self.resolve(response):
+            self._book.resolved(self)
+        return self.cancelled()
 
     def resolve(self, response: APIResponse) -> bool:
         """Sets the response, once; False when there is one. ``cancelled()`` is True for a response of kind cancelled."""
@@ -137,7 +141,7 @@ class HandleBook:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open: dict[int, ResponseFuture] = {}
-        self._resolved: deque[ResponseFuture] = deque()
+        self._resolved: OrderedDict[int, ResponseFuture] = OrderedDict()
         self._mine = threading.local()
 
     def add(self, handle: ResponseFuture) -> None:
@@ -149,11 +153,12 @@ class HandleBook:
 
     def resolved(self, handle: ResponseFuture) -> None:
         """Keeps at most 10,000 handles that have their response and nobody has collected."""
-        if handle.task_id not in self._open:
-            return
-        self._resolved.append(handle)
-        while len(self._resolved) > KEPT:
-            self.collect(self._resolved.popleft())
+        with self._lock:
+            if handle.task_id in self._open:
+                self._resolved[handle.task_id] = handle
+            oldest = self._resolved.popitem(last=False)[1] if len(self._resolved) > KEPT else None
+        if oldest is not None:
+            self.collect(oldest)
 
     def find(self, handle: Handle) -> ResponseFuture:
         """The handle itself; ``KeyError`` for a number that is not known (any more)."""
@@ -172,6 +177,7 @@ class HandleBook:
         """Forgets a handle whose response has been taken."""
         with self._lock:
             self._open.pop(handle.task_id, None)
+            self._resolved.pop(handle.task_id, None)
             if handle.owner is not None:
                 handle.owner.pop(handle.task_id, None)
 
@@ -179,14 +185,20 @@ class HandleBook:
         """The response of a handle or number."""
         return self.find(handle).result(timeout)
 
+    def wait_for_all(self, handles: Iterable[Handle] | None, timeout: float | None = None) -> list[APIResponse]:
+        """The responses, in the order of the handles. None is collected before all have come, so that a timeout loses none."""
+        wanted = self.mine() if handles is None else [self.find(handle) for handle in handles]
+        end = None if timeout is None else time.monotonic() + timeout
+        for handle in wanted:
+            handle.exception(None if end is None else max(0.0, end - time.monotonic()))
+        return [handle.result() for handle in wanted]
+
     def as_completed(
         self, handles: Iterable[Handle] | None, timeout: float | None = None
     ) -> Iterator[tuple[int, APIResponse]]:
-        """Numbers and responses as they come."""
+        """Numbers and responses as they come; ``KeyError`` at once for an unknown number."""
         wanted = self.mine() if handles is None else [self.find(handle) for handle in handles]
-        for future in futures_as_completed(wanted, timeout):
-            assert isinstance(future, ResponseFuture)
-            yield future.task_id, future.result()
+        return _as_completed(wanted, timeout)
 
     def after_fork(self) -> None:
         """In a forked child: a new lock."""
@@ -197,3 +209,9 @@ class HandleBook:
         if mine is None:
             mine = self._mine.handles = {}
         return mine
+
+
+def _as_completed(handles: list[ResponseFuture], timeout: float | None) -> Iterator[tuple[int, APIResponse]]:
+    for future in futures_as_completed(handles, timeout):
+        assert isinstance(future, ResponseFuture)
+        yield future.task_id, future.result()
