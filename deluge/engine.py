@@ -1,7 +1,8 @@
 """The threads around the scheduler: workers that send, a courier that delivers, a keeper of time.
 
 The scheduler's state has one owner at a time: whoever holds the engine's lock. A worker that comes back steps the
-scheduler itself and takes its next flight from it, which saves two hand-offs between threads per prompt.
+scheduler itself and takes its next flight from it, which saves two hand-offs between threads per prompt. From a few
+attempts on their replies are awaited in the lobby, so that thousands of slots take no thousands of threads.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import queue
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from deluge import lifecycle
@@ -22,9 +23,9 @@ from deluge.crew import Crew, Job, Jobs
 from deluge.errors import ClosedError
 from deluge.lanes import NEVER
 from deluge.lobby import AVAILABLE, Lobby
+from deluge.readings import Readings
 from deluge.response import APIResponse
 from deluge.scheduler import Scheduler
-from deluge.status import StatusSnapshot
 from deluge.tasks import Call, Flight, Outcome, Task, failed
 from deluge.tracker import StatusTracker
 from deluge.transport import Attempt, LeanTransport
@@ -38,7 +39,7 @@ SWEEP_EVERY = 15.0
 CROWD = 4  # attempts in flight from which replies are awaited together
 
 
-class Engine:
+class Engine(Readings):
     """Runs tasks. Made without threads; they start with the first task and end when there has been none for a while."""
 
     def __init__(
@@ -68,11 +69,6 @@ class Engine:
         self._quiet_since = NEVER
 
     # ------------------------------------------------------------------ what callers do
-
-    @property
-    def tracker(self) -> StatusTracker:
-        """The counters."""
-        return self.scheduler.tracker
 
     def submit(self, tasks: list[Task]) -> None:
         """Takes tasks in, from any thread. Never blocks."""
@@ -126,60 +122,6 @@ class Engine:
             self._settings.update(limits, default_limits=False)
             if self.awake:
                 self._step(now)
-
-    def replace_tracker(self, tracker: StatusTracker) -> None:
-        """From now on another tracker counts."""
-        with self._lock:
-            tracker.started(0)
-            self.scheduler.tracker = tracker
-
-    def reset_tracker(self) -> None:
-        """Zeroes the counters; what is under way counts in the new totals."""
-        with self._lock:
-            self.scheduler.tracker.reset(self.unfinished())
-
-    def snapshot(self) -> StatusSnapshot:
-        """The counters, with the limits in force and what is left of them."""
-        with self._lock:
-            now = time.monotonic()
-            tracker = self.scheduler.tracker
-            self.scheduler.measure(now)
-        return tracker.snapshot()
-
-    def reading(self, read: Callable[[Scheduler], Any]) -> Any:
-        """What ``read`` says of the scheduler, while nobody changes it."""
-        with self._lock:
-            return read(self.scheduler)
-
-    def unfinished(self) -> int:
-        """How many tasks have not ended."""
-        return sum(len(call.unfinished) for call in list(self.calls))
-
-    def stuck(self, call: Call) -> int:
-        """How many of the call's tasks wait in lanes that cool down, while another lane of the call could start."""
-        with self._lock:
-            now = time.monotonic()
-            queues = [(lane.health.cooling_until > now, len(heap)) for lane, heap in call.ready.items()]
-            stuck = sum(size for cooling, size in queues if cooling)
-            return stuck
-
-    def wait_for_room(self) -> None:
-        """Blocks until fewer than ``max_queued`` tasks wait for their turn."""
-        with self._room:
-            while self.scheduler.waiting >= self._max_queued and self.awake:
-                self._room.wait(1.0)
-
-    def wait_until_done(self, calls: list[Call], timeout: float | None) -> bool:
-        """Blocks until every task of these calls is delivered; False when that takes longer than ``timeout`` seconds."""
-        end = None if timeout is None else time.monotonic() + timeout
-        with self._room:
-            while any(call.unfinished for call in calls):
-                left = None if end is None else end - time.monotonic()
-                if left is not None and left <= 0:
-                    return False
-                self._room.wait(1.0 if left is None else min(1.0, left))
-            courier = self.courier
-        return courier.settle(None if end is None else max(0.0, end - time.monotonic()))
 
     # ------------------------------------------------------------------ threads
 
@@ -255,11 +197,17 @@ class Engine:
         if self.scheduler.running > CROWD and AVAILABLE:
             result = self._pilot.launch(flight, connect=True)
             if isinstance(result, Parked):
-                self._lobby.park(result)
-                return None
+                return self._parked(result)
             if result is not None:
                 return self._pilot.judged(flight, result)
         return self._pilot.fly(flight)
+
+    def _parked(self, parked: Parked) -> Outcome | None:
+        try:
+            self._lobby.park(parked)
+        except OSError as error:  # no file descriptor left to wait on
+            return self._pilot.judged(parked.flight, self._pilot.lost(parked, error))
+        return None
 
     def _rest(self, jobs: Jobs) -> None:
         with self._lock:

@@ -13,7 +13,7 @@ import threading
 from typing import Any, Protocol
 
 from deluge.tasks import Flight, Outcome
-from deluge.worker import Parked, Pilot
+from deluge.worker import Parked, Pilot, broken
 
 AVAILABLE = hasattr(select, "epoll") and threading.Thread.__module__ == "threading"
 MOST = 256  # replies that are taken before the waiting list is looked at again
@@ -83,7 +83,7 @@ class Lobby:
                 for number, _ in poll.poll(-1, MOST):
                     parked = waiting.pop(number, None)
                     if parked is not None:
-                        self._serve(parked)
+                        self._attend(parked)
                         parked = None
         finally:
             poll.close()
@@ -91,6 +91,13 @@ class Lobby:
                 import os
 
                 os.close(self._bell[0])
+
+    def _attend(self, parked: Parked) -> None:
+        """Serves one; whatever is wrong with it, the others are served."""
+        try:
+            self._serve(parked)
+        except Exception as error:
+            self._desk.hand_over(parked.flight, broken(parked.flight, error))
 
     def _serve(self, parked: Parked) -> None:
         """A reply has come, or a part of it; then the next flight is sent from here if that needs no waiting."""

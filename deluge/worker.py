@@ -64,7 +64,7 @@ class Pilot:
             else:
                 outcome = self._exchange(flight, dialect, ctx)
         except Exception as error:
-            outcome = _broken(flight, error)
+            outcome = broken(flight, error)
         return self.judged(flight, outcome)
 
     def launch(self, flight: Flight, connect: bool) -> Parked | Outcome | None:
@@ -90,7 +90,7 @@ class Pilot:
                 return self._outcome(flight, pending, dialect, ctx)
             return Parked(flight, pending, dialect, ctx)
         except Exception as error:
-            return _broken(flight, error)
+            return broken(flight, error)
 
     def land(self, parked: Parked) -> Outcome | None:
         """What a parked attempt has come to; None while its reply is not whole. A failure still has to be ``judged``."""
@@ -100,7 +100,12 @@ class Pilot:
         try:
             return self._outcome(parked.flight, reply, parked.dialect, parked.ctx)
         except Exception as error:
-            return _broken(parked.flight, error)
+            return broken(parked.flight, error)
+
+    def lost(self, parked: Parked, error: OSError) -> Outcome:
+        """The outcome of an attempt whose reply nobody can wait for."""
+        reply = self.transport.drop(parked.pending, error)
+        return self._outcome(parked.flight, reply, parked.dialect, parked.ctx)
 
     def judged(self, flight: Flight, outcome: Outcome) -> Outcome:
         """The outcome with what the retry policy says of a failure."""
@@ -200,7 +205,7 @@ class Pilot:
                 _warned.warning("%s: %s %s", task.model, note.parameter, note.reason, extra={"deluge": values})
 
 
-def _broken(flight: Flight, error: Exception) -> Outcome:
+def broken(flight: Flight, error: Exception) -> Outcome:
     """The outcome of an attempt that raised: the user's prompt cannot be sent, or a dialect of ours is wrong."""
     message = str(error)
     if not isinstance(error, DelugeError):

@@ -84,6 +84,11 @@ class LeanTransport:
         reply.finished_at = monotonic()
         return reply
 
+    def drop(self, pending: Pending, error: OSError) -> HttpReply:
+        """Gives a pending request up: its connection is closed."""
+        pending.drop()
+        return self._failed(error, pending.attempt, pending.reply)
+
     def _failed(self, error: Exception, attempt: Cutoff, reply: HttpReply) -> HttpReply:
         self._live.discard(attempt)
         reply.failure, reply.message = describe(error, attempt)

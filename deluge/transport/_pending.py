@@ -52,6 +52,10 @@ class Pending:
                 self._exchanger.release(self.head.origin, self.connection, self.attempt, keep)
         return done
 
+    def drop(self) -> None:
+        """Closes the connection: nobody reads the reply."""
+        self._exchanger.release(self.head.origin, self.connection, self.attempt, False)
+
     def _read(self) -> tuple[bool, bool]:
         receive, flags = self.connection.sock.recv, self._flags
         while True:
