@@ -40,6 +40,8 @@ class Router:
             due = (1.0 - self._owed - owed) / share
             if best < 0 or due < best_due - 1e-12:
                 best, best_due = index, due
+        if best < 0:  # rounding, after very many picks: whoever is owed most
+            best = max(range(len(self.names)), key=lambda index: self.shares[index] * self.picks - self.counts[index])
         self.counts[best] += 1
         return self.names[best]
 
