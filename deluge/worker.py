@@ -11,7 +11,7 @@ from deluge._plugins import load
 from deluge._sse import server_events
 from deluge.dialects._rate_limits import exhausted_for
 from deluge.errors import DelugeError
-from deluge.request import Dialect, OneCall, RequestContext
+from deluge.request import Dialect, OneCall, RequestContext, RequestTemplate
 from deluge.response import APIResponse
 from deluge.retry import Failure, Ruling
 from deluge.tasks import Flight, Outcome, Task, exception_of, failed
@@ -54,7 +54,7 @@ class Pilot:
         task = flight.task
         template = task.template_for(task.model)
         try:
-            dialect: Dialect = load("dialects", template.dialect)
+            dialect = _dialect_of(template)
             ctx = RequestContext(task.prompt, template, self.wall + time.monotonic(), task.sink is not None)
             if task.sink is not None:
                 outcome = self._stream(flight, dialect, ctx)
@@ -76,7 +76,7 @@ class Pilot:
         task = flight.task
         template = task.template_for(task.model)
         try:
-            dialect: Dialect = load("dialects", template.dialect)
+            dialect = _dialect_of(template)
             if task.sink is not None or type(dialect).exchange is not OneCall.exchange:
                 return None
             ctx = RequestContext(task.prompt, template, self.wall + time.monotonic())
@@ -203,6 +203,14 @@ class Pilot:
                 self._noted.add(key)
                 values = {"client": task.call.name, "model": task.model, "parameter": note.parameter}
                 _warned.warning("%s: %s %s", task.model, note.parameter, note.reason, extra={"deluge": values})
+
+
+def _dialect_of(template: RequestTemplate) -> Dialect:
+    """Loaded once per call and model."""
+    dialect: Dialect | None = template.memo.get("dialect")
+    if dialect is None:
+        dialect = template.memo["dialect"] = load("dialects", template.dialect)
+    return dialect
 
 
 def broken(flight: Flight, error: Exception) -> Outcome:

@@ -10,6 +10,7 @@ FEW_ANSWERS = 4  # below this many answers an output counts as long as it may be
 MEMORY = 0.98  # what an answer still weighs when the next one comes: about the last fifty count
 LOWER_BOUND_RATIO = 0.125  # no tokenizer needs fewer tokens per character of ordinary text
 RENEW_EVERY = 8  # answers after which the estimate follows, once there are many
+MANY = 512  # answers after which not every one is taken in
 SMOOTHNESS = 0.1  # sizes that differ by less than this share say nothing about the slope
 
 
@@ -75,11 +76,12 @@ class TokenEstimator:
     counts and writes. Answers that were cut at their limit push the guess back up towards that limit.
     """
 
-    __slots__ = ("_input", "_output", "_learned", "_fixed", "_slope", "_expected", "_cut")
+    __slots__ = ("_input", "_output", "_learned", "_fixed", "_slope", "_expected", "_cut", "_seen")
 
     def __init__(self) -> None:
         self._input = _Line()
         self._output = _Output()
+        self._seen = 0
         self._learned = 0  # answers since the numbers below were made
         self._fixed = self._slope = self._expected = self._cut = 0.0
 
@@ -112,7 +114,13 @@ class TokenEstimator:
         return min(most, math.ceil(expected + self._cut * (most - expected)))
 
     def learn(self, input_size: int, input_tokens: int, output_tokens: int, max_new_tokens: int) -> None:
-        """Takes in one answer's usage; ``input_tokens`` with the cached ones. Counts of zero teach nothing."""
+        """Takes in one answer's usage; ``input_tokens`` with the cached ones. Counts of zero teach nothing.
+
+        Once there are many answers, every fourth is enough.
+        """
+        self._seen += 1
+        if self._seen > MANY and self._seen & 3:
+            return
         if input_tokens > 0 and input_size > 0:
             self._input.add(input_size, input_tokens)
         if output_tokens > 0:
