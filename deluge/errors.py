@@ -69,7 +69,7 @@ class ResponseError(DelugeError):
     def __init__(self, message: str = "", *, response: Any = None, status_code: int | None = None) -> None:
         super().__init__(message)
         self.response = response
-        self.status_code = status_code if status_code is not None else getattr(response, "status_code", None)
+        self.status_code: int | None = status_code if status_code is not None else getattr(response, "status_code", None)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, {"response": self.response, "status_code": self.status_code})

@@ -45,10 +45,10 @@ def blocks(page: Path) -> Iterator[Block]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    command = tmp_path / "bin" / "deluge"  # for a checkout that is not installed
-    command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m deluge "$@"\n')
-    command.chmod(0o755)
+    shim = tmp_path / "bin" / "deluge"  # for a checkout that is not installed
+    shim.parent.mkdir()
+    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m deluge "$@"\n')
+    shim.chmod(0o755)
     # One script per page: what a block defines is there for the next, and a failure shows the page's own lines.
     source = []
     for block in blocks(page):
@@ -61,7 +61,7 @@ def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
             for command in commands(block):
                 source.append(f"subprocess.run({command!r}, shell=True, check=True)")
     script = tmp_path / "page.py"
-    first = f"import os, subprocess\nos.environ['PATH'] = {str(command.parent)!r} + ':' + os.environ['PATH']"
+    first = f"import os, subprocess\nos.environ['PATH'] = {str(shim.parent)!r} + ':' + os.environ['PATH']"
     script.write_text("\n".join([first, "page = {'__name__': '__main__'}", *source, ""]))
     done = run(sys.executable, script, cwd=tmp_path, timeout=120)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]

@@ -1,0 +1,157 @@
+"""Every public name in use, with the types that an editor should show. Checked by ``mypy --strict``, never run."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any, Optional, Union
+
+from typing_extensions import assert_type
+
+import deluge
+from deluge import (
+    APIConnectionError, APIError, APIResponse, APIStatusError, APITimeoutError, Attempt, Audio, AuthenticationError,
+    BadRequestError, BudgetExceededError, CachePattern, CancelledError, ClosedError, ConfigError, ContentFilterError,
+    ContextLengthError, Conversation, DelugeError, File, Image, InputError, InternalServerError, Interrupted, Limits,
+    LLMClient, MCPError, MCPServer, Message, MissingAPIKeyError, Model, NotFoundError, OverloadedError, Part,
+    PermissionDeniedError, PostprocessError, Price, Provider, QuotaExhaustedError, RateLimitError, Raw, Refusal,
+    RequestTooLargeError, ResponseError, ResponseFuture, ResponseParseError, SamplingParams, StatusSnapshot,
+    StatusTracker, StreamDelta, Text, Thinking, Tool, ToolCall, ToolError, ToolResult, UnknownModelError, Usage,
+    find_models, get_model, register_model, register_provider,
+)
+from deluge.testing import RehearsalServer
+from deluge.worklist import RecordWriter, Row, read_rows, record
+
+assert_type(deluge.__version__, str)
+
+
+# -- a client and its calls -------------------------------------------------------------------------------------------
+
+client = LLMClient(
+    ["rehearsal-echo", "rehearsal-slow"], max_requests_per_minute=10, sampling_params=[SamplingParams(temperature=0.1)],
+    model_weights=[1, 2], api_key={"openai": "k"}, progress=None,
+)
+assert_type(client, LLMClient)
+assert_type(LLMClient.from_dict({"model_names": ["rehearsal-echo"]}), LLMClient)
+assert_type(LLMClient.from_yaml("client.yaml"), LLMClient)
+assert_type(client.to_dict(), dict[str, Any])
+assert_type(client.copy(temperature=0.0), LLMClient)
+assert_type(client.with_model("rehearsal-echo").with_models(["rehearsal-echo"]), LLMClient)
+assert_type(client.with_limits(max_requests_per_minute=5), LLMClient)
+assert_type(client._select_model(), tuple[str, SamplingParams])
+assert_type(client.models, list[str])
+assert_type(client.open(total=3), LLMClient)
+assert_type(client.tracker, StatusTracker)
+assert_type(client.status(), StatusSnapshot)
+
+assert_type(client.process_prompts(["a", "b"]), list[APIResponse])
+assert_type(client.process_prompts("a", return_completions_only=True), list[Optional[str]])
+assert_type(client.process_prompts_sync(["a"], timeout=3.0, prefer_model="last", service_tier="flex"), list[APIResponse])
+assert_type(client.map(iter(["a"]), ordered=False), Iterator[APIResponse])
+assert_type(client.map(read_rows("work.jsonl")), Iterator[APIResponse])
+assert_type(client.ask("a", output_schema={"type": "object"}, cache="automatic"), APIResponse)
+
+
+async def view() -> None:
+    """The one async door."""
+    answers = await client.process_prompts_async(["a"])
+    assert_type(answers[0], Union[APIResponse, str, None])
+    assert_type(await client.start_nowait("a"), APIResponse)
+
+
+# -- handles and streams ----------------------------------------------------------------------------------------------
+
+handle = client.start("a")
+assert_type(handle, ResponseFuture)
+future: concurrent.futures.Future[APIResponse] = client.start_nowait("b", model="rehearsal-slow")
+assert_type(handle.task_id, int)
+assert_type(handle.result(timeout=1), APIResponse)
+assert_type(handle.cancel(), bool)
+assert_type(client.wait_for(handle.task_id), APIResponse)
+assert_type(client.wait_for_all([handle]), list[APIResponse])
+assert_type(client.as_completed(), Iterator[tuple[int, APIResponse]])
+assert_type(client.stream("a"), APIResponse)
+assert_type(client.stream_chat("a"), Generator[Union[StreamDelta, APIResponse], None, None])
+
+with LLMClient("rehearsal-echo") as scoped:
+    assert_type(scoped, LLMClient)
+    scoped.reset_tracker()
+    scoped.close()
+
+
+# -- responses --------------------------------------------------------------------------------------------------------
+
+response = client.ask("a").raise_for_error()
+assert_type(response, APIResponse)
+assert_type(response.completion, Optional[str])
+assert_type(response.usage, Usage)
+assert_type(response.usage + response.usage, Usage)
+assert_type(response.cost, Optional[float])
+assert_type(response.attempts, tuple[Attempt, ...])
+assert_type(response.tool_calls, tuple[ToolCall, ...])
+assert_type(response.metadata, Optional[Mapping[str, Any]])
+assert_type(response.error, Optional[ResponseError])
+assert_type(response.prompt, Optional[Conversation])
+assert_type(response.possibly_billed, bool)
+response.completion = "changed"
+
+
+def shortened(answer: APIResponse) -> APIResponse | None:
+    """A postprocess hook."""
+    return answer if answer.is_error else None
+
+
+hooked = LLMClient("rehearsal-echo", postprocess=shortened)
+
+
+# -- prompts and tools ------------------------------------------------------------------------------------------------
+
+talk = Conversation().system("S").user("u", image=Image(url="https://example.org/a.png")).ai("a")
+assert_type(talk, Conversation)
+assert_type(talk.fingerprint, str)
+assert_type(talk.with_response(response), Conversation)
+assert_type(Message.user("x").with_part(Text("y")), Message)
+parts: list[Part] = [
+    Text("t"), Image(data=b"x"), File(url="https://example.org/a.pdf"), Audio(data=b"x"), Thinking("t"), Refusal("no"),
+    ToolCall("1", "f", {}), ToolResult("1", "r"), Raw("openai_chat", {}),
+]
+tool = Tool("look_up", "Finds a word", {"type": "object", "properties": {}})
+server = MCPServer("docs", url="https://example.org/mcp")
+assert_type(client.process_prompts(["a"], tools=[tool, server]), list[APIResponse])
+pattern: CachePattern = "tools_only"
+
+
+# -- models -----------------------------------------------------------------------------------------------------------
+
+assert_type(get_model("gpt-4.1"), Model)
+assert_type(get_model("gpt-4.1").price, Price)
+assert_type(get_model("gpt-4.1").provider, Provider)
+assert_type(get_model("gpt-4.1").limits, Limits)
+find_models("gpt"), register_model, register_provider
+
+
+# -- errors -----------------------------------------------------------------------------------------------------------
+
+errors: tuple[type[DelugeError], ...] = (
+    APIConnectionError, APIError, APIStatusError, APITimeoutError, AuthenticationError, BadRequestError,
+    BudgetExceededError, CancelledError, ClosedError, ConfigError, ContentFilterError, ContextLengthError, InputError,
+    InternalServerError, MCPError, MissingAPIKeyError, NotFoundError, OverloadedError, PermissionDeniedError,
+    PostprocessError, QuotaExhaustedError, RateLimitError, RequestTooLargeError, ResponseError, ResponseParseError,
+    ToolError, UnknownModelError,
+)
+try:
+    response.raise_for_error()
+except RateLimitError as error:
+    assert_type(error.status_code, Optional[int])
+except Interrupted as stop:
+    assert_type(stop.responses, list[Any])
+
+
+# -- work lists and rehearsal -----------------------------------------------------------------------------------------
+
+for row in read_rows("work.csv", column="text", limit=3):
+    assert_type(row, Row)
+with RecordWriter("out.jsonl", overwrite=True) as writer:
+    writer.write(record(response, id="x"))
+with RehearsalServer(latency=0.1) as rehearsal:
+    assert_type(rehearsal.base_url, str)
