@@ -30,17 +30,18 @@ GPT_4_5 = _OPENAI.but("supports_logprobs", context=128_000, max_output=16_384)
 GPT_4_1 = GPT_4O.but(context=1_047_576, max_output=32_768)
 
 O_SERIES = _OPENAI.but(
-    "reasoning always_reasons sampling_fixed no_stop -supports_parallel_tool_calls",
+    "reasoning always_reasons sampling_fixed no_stop reasoning_summaries -supports_parallel_tool_calls",
     efforts="low medium high", default_effort="medium", context=200_000, max_output=100_000,
 )
 O1_MINI = O_SERIES.but(
     "-supports_json -supports_json_schema -supports_images -supports_files -supports_tools -supports_strict_tools"
-    " -native_mcp -developer_role no_system_role",
+    " -native_mcp -developer_role -reasoning_summaries no_system_role",
     efforts="", context=128_000, max_output=65_536,
 )
 
 _GPT_5_ON = _OPENAI.but(
-    "reasoning no_stop supports_verbosity supports_flex supports_priority", context=400_000, max_output=128_000,
+    "reasoning no_stop supports_verbosity supports_flex supports_priority reasoning_summaries",
+    context=400_000, max_output=128_000,
 )
 GPT_5 = _GPT_5_ON.but("always_reasons sampling_fixed", efforts="minimal low medium high", default_effort="medium")
 GPT_5_PRO = GPT_5.but("requires_responses -supports_flex -supports_priority", efforts="high", default_effort="high")

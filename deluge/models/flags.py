@@ -46,6 +46,7 @@ FLAGS: dict[str, str] = {
     "thinking_between_tools": "can be told to think between tool calls only",
     "thinking_disabled_ok": "takes the word that turns thinking off",
     "thinking_disabled_to_high": "thinking can be turned off at effort high and below only",
+    "reasoning_summaries": "shows summaries of its reasoning when the Responses API is asked for them",
     "thinking_switch": "turns thinking on and off by thinking: {type: enabled|disabled} in chat completions",
     "reasoning_object": "takes reasoning: {effort, max_tokens} in chat completions instead of reasoning_effort",
     "reasoning_content_back": "the reasoning of its tool calls must be sent back as reasoning_content",

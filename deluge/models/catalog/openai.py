@@ -59,7 +59,7 @@ MODELS = (
         retires="2026-12-11"),
     row("o3-mini", "o3-mini-2025-01-31", f.O_SERIES, 1.1, 4.4, 0.55, flags="-supports_images",
         retires="2026-10-23"),
-    row("o1", "o1-2024-12-17", f.O_SERIES, 15.0, 60.0, 7.5, retires="2026-10-23"),
+    row("o1", "o1-2024-12-17", f.O_SERIES, 15.0, 60.0, 7.5, flags="-reasoning_summaries", retires="2026-10-23"),
     row("o1-preview", "o1-preview-2024-09-12", f.O1_MINI, 15.0, 60.0, 7.5, max_output=32_768,
         retires="2025-07-28"),
     row("o1-mini", "o1-mini-2024-09-12", f.O1_MINI, 1.1, 4.4, 0.55, retires="2025-10-27"),

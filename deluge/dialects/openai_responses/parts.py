@@ -1,0 +1,138 @@
+"""The output items of a reply, as parts of ours. Never raises: what it cannot read it keeps raw."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from deluge import _json
+from deluge.prompt import Image, Part, Raw, Refusal, Text, Thinking, ToolCall
+
+NAME = "openai_responses"
+# Calls that wait for an answer of the user's; all others were run by the provider.
+YOURS = frozenset({"function", "custom", "computer_call", "local_shell_call", "apply_patch_call"})
+_ABOUT = frozenset({"id", "type", "status", "call_id", "output", "error", "result", "results", "outputs"})
+
+
+def output_parts(output: list[Any]) -> tuple[Part, ...]:
+    """Thoughts, texts, refusals, calls and media of the output items, in their order."""
+    parts: list[Part] = []
+    for item in output:
+        if isinstance(item, Mapping):
+            parts += _of_item(item)
+    return tuple(parts)
+
+
+def _of_item(item: Mapping[str, Any]) -> Iterator[Part]:
+    kind = item.get("type")
+    if kind == "message" and isinstance(item.get("content"), list):
+        yield from _message(item, item["content"])
+    elif kind == "reasoning":
+        yield _thought(item)
+    elif kind == "function_call":
+        yield _function_call(item)
+    elif kind == "custom_tool_call":
+        text = item.get("input")
+        text = text if isinstance(text, str) else ""
+        yield ToolCall(_id(item), str(item.get("name") or ""), {"input": text}, text, type="custom", provider=NAME,
+                       raw=dict(item))
+    elif isinstance(kind, str) and kind.endswith("_call"):
+        yield _built_in(item, kind)
+        if kind == "image_generation_call":
+            yield from _drawn(item)
+    else:
+        yield Raw(NAME, dict(item))
+
+
+def _message(item: Mapping[str, Any], content: list[Any]) -> Iterator[Part]:
+    """The phase of a message is the seal on its texts: it goes back with them."""
+    phase = item.get("phase")
+    phase = phase if isinstance(phase, str) else None
+    for block in content:
+        if not isinstance(block, Mapping):
+            continue
+        kind, text = block.get("type"), block.get("text")
+        if kind in ("output_text", "text") and isinstance(text, str):
+            yield Text(text) if phase is None else Text(text, phase, NAME)
+            notes = block.get("annotations")
+            if isinstance(notes, list) and notes:
+                yield Raw(NAME, {"annotations": notes})
+        elif kind == "refusal" and isinstance(block.get("refusal"), str):
+            yield Refusal(block["refusal"])
+        else:
+            yield Raw(NAME, {**item, "content": [dict(block)]})
+
+
+def _thought(item: Mapping[str, Any]) -> Thinking:
+    text = "\n\n".join(_texts(item.get("summary"))) or "".join(_texts(item.get("content")))
+    seal, id = item.get("encrypted_content"), item.get("id")
+    return Thinking(
+        text, seal if isinstance(seal, str) else None, NAME, id if isinstance(id, str) else None,
+        not text and bool(seal), dict(item),
+    )
+
+
+def _texts(blocks: Any) -> Iterator[str]:
+    for block in blocks if isinstance(blocks, list) else ():
+        text = block.get("text") if isinstance(block, Mapping) else None
+        if isinstance(text, str):
+            yield text
+
+
+def _function_call(item: Mapping[str, Any]) -> ToolCall:
+    arguments, written, error = _arguments(item.get("arguments"))
+    return ToolCall(_id(item), str(item.get("name") or ""), arguments, written, error, provider=NAME, raw=dict(item))
+
+
+def _built_in(item: Mapping[str, Any], kind: str) -> ToolCall:
+    """A call of the provider's own tools. An MCP call has arguments; of the others every field of theirs is one."""
+    name = item.get("name")
+    if not isinstance(name, str) or not name:
+        name = kind.removesuffix("_call")
+    if "arguments" in item:
+        arguments, written, error = _arguments(item["arguments"])
+    else:
+        action = item.get("action")
+        told = action if isinstance(action, Mapping) else item
+        arguments, written, error = {key: told[key] for key in told if key not in _ABOUT or told is action}, None, None
+    return ToolCall(_id(item), name, arguments, written, error, True, kind, provider=NAME, raw=dict(item))
+
+
+def _id(item: Mapping[str, Any]) -> str:
+    for name in ("call_id", "id"):
+        value = item.get(name)
+        if isinstance(value, str) and value:
+            return value
+    return "call_0"
+
+
+def _arguments(value: Any) -> tuple[dict[str, Any], str | None, str | None]:
+    """Arguments, the text that the model wrote, and what is wrong with it."""
+    if value is None or value == "":
+        return {}, None, None
+    if isinstance(value, Mapping):
+        return dict(value), None, None
+    if not isinstance(value, str):
+        return {}, str(value), "the arguments are not a JSON object"
+    try:
+        arguments = _json.loads(value)
+    except (ValueError, RecursionError) as error:
+        return {}, value, f"the arguments are not JSON: {error}"
+    if not isinstance(arguments, dict):
+        return {}, value, "the arguments are not a JSON object"
+    return arguments, value, None
+
+
+def _drawn(item: Mapping[str, Any]) -> Iterator[Image]:
+    """The picture that was generated."""
+    result, form = item.get("result"), item.get("output_format")
+    if not isinstance(result, str) or not result:
+        return
+    try:
+        data = base64.b64decode(result, validate=False)
+    except (binascii.Error, ValueError):
+        return
+    form = form if isinstance(form, str) and form else "png"
+    yield Image(data, media_type="image/svg+xml" if form == "svg" else f"image/{form}")
