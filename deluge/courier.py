@@ -6,11 +6,10 @@ import logging
 import queue
 import threading
 import time
-import time
 from collections.abc import Callable, Iterable
 from typing import Any, Union
 
-from deluge._log import event
+from deluge._log import Folder, event
 from deluge._log import logger as logger_of
 from deluge.response import APIResponse
 from deluge.tasks import Task
@@ -19,6 +18,7 @@ logger = logger_of("courier")
 _retries = logger_of("retry")
 
 Pairs = list[tuple[Task, APIResponse]]
+Message = tuple[str, str, dict[str, Any]]
 _Job = Union[Pairs, Callable[[], None], None]
 
 CROWD = 2  # deliveries in one go from which there is load
@@ -27,6 +27,7 @@ BREATH = 0.0005  # seconds
 _LOOK = 0.05  # seconds between looks at whether the courier still runs
 
 _here = threading.local()
+_folder: Folder[Message] = Folder()
 
 
 def on_courier() -> bool:
@@ -89,6 +90,7 @@ def _run(jobs: queue.SimpleQueue[_Job]) -> None:
         count = 0
         while True:
             if job is None:
+                _say(_folder.flush())
                 return
             _attend(job)
             count += 1
@@ -162,6 +164,16 @@ def _in_context(call: Any, function: Callable[..., Any], *arguments: Any) -> Any
     return function(*arguments) if call.context is None else call.context.run(function, *arguments)
 
 
-def _log(messages: Iterable[tuple[str, str, dict[str, Any]]]) -> None:
-    for level, text, values in messages:
-        event(_retries, getattr(logging, level), text, **values)
+def _log(messages: Iterable[Message]) -> None:
+    now = time.monotonic()
+    for message in messages:
+        level, text, values = message
+        if level == "DEBUG":
+            _say([(message, 1)])
+        else:
+            _say(_folder.add((text, values.get("model"), values.get("kind")), message, now))
+
+
+def _say(messages: Iterable[tuple[Message, int]]) -> None:
+    for (level, text, values), count in messages:
+        event(_retries, getattr(logging, level), text, **values, repeated=count if count > 1 else None)

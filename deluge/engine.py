@@ -26,6 +26,7 @@ from deluge.lobby import AVAILABLE, Lobby
 from deluge.readings import Readings
 from deluge.response import APIResponse
 from deluge.scheduler import Scheduler
+from deluge.surroundings import allowed_slots, check_threads
 from deluge.tasks import Call, Flight, Outcome, Task, failed
 from deluge.tracker import StatusTracker
 from deluge.transport import Attempt, LeanTransport
@@ -118,6 +119,7 @@ class Engine(Readings):
         """New limits, in force at once."""
         with self._lock:
             now = time.monotonic()
+            limits["slots"] = allowed_slots(limits["slots"])
             self.scheduler.set_limits(now, **limits)
             self._settings.update(limits, default_limits=False)
             if self.awake:
@@ -130,6 +132,8 @@ class Engine(Readings):
             return
         if lifecycle.exiting:
             raise ClosedError("the interpreter is shutting down")
+        check_threads()
+        self.scheduler.slots = allowed_slots(self.scheduler.slots)
         self._forget_threads()
         self.awake = True
         self.courier.start()

@@ -79,6 +79,7 @@ class Plan:
         pool, router = _pool_of(config, pool, router, options)
         self.prefer = _preferred(options.get("prefer_model"), pool, config)
         self._sized = _tools_size(self.options)
+        self._json = "json" not in warned and any(entry.params.json_mode for entry in pool)
         self._cache_lock = cache_lock
         self._key: str | None = None
         self._rows = RowTemplates()
@@ -91,7 +92,7 @@ class Plan:
             receiver=receiver, request_timeout=config.request_timeout, stream_timeout=config.stream_timeout,
             background_timeout=config.background_timeout, postprocess=config.postprocess,
             fallbacks=tuple(entry.key for entry in pool if entry.weight == 0),
-            cache=None if config.cache is None else _Locked(config.cache, cache_lock), name=config.name or "",
+            cache=None if config.cache is None else _Locked(config.cache, cache_lock), name=config.name or pool[0].model.id,
             context=contextvars.copy_context() if config.postprocess is not None or config.cache is not None else None,
         )
 
@@ -104,6 +105,8 @@ class Plan:
             return self._rows.task(self, index, prompt)
         conversation = as_conversation(prompt, index)
         size = size_of(conversation) + self._sized
+        if self._json:
+            self._check_json(conversation)
         prefer = self.prefer
         if prefer == "last":
             prefer = conversation.model_used
@@ -152,6 +155,15 @@ class Plan:
         return RequestTemplate(
             model, entry.params, self.options, base_url_of(model, config.base_url), key, dialect=dialect
         )
+
+    def _check_json(self, conversation: Conversation) -> None:
+        """OpenAI refuses json_mode when the word is nowhere in the prompt; said once per client."""
+        texts = (getattr(part, "text", None) for message in conversation for part in message.parts)
+        if not any("json" in text.lower() for text in texts if isinstance(text, str)):
+            self._json = False
+            self._warned.add("json")
+            _log.event(_said, 30, "json_mode is on, but a prompt does not say JSON: some providers refuse that",
+                       client=self.config.name)
 
     def _warn_of_retirement(self, model: Model) -> None:
         if model.id not in self._warned:

@@ -156,3 +156,9 @@ class Routing(Admission):
         complete(task, response, now, self.wall)
         self.tracker.finished(response)
         self.ended.append((task, response))
+        if response.is_error and response.error_kind != "cancelled":
+            self.messages.append(("WARNING", "a prompt failed", {
+                "client": task.call.name, "task": task.id, "model": response.model_internal, "kind": response.error_kind,
+                "attempt": f"{len(task.attempts)}/{task.call.policy.max_attempts}", "status": response.status_code,
+                "request_id": response.request_id,
+            }))
