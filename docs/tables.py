@@ -17,11 +17,13 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from deluge import engine, lanes, retry, routing, scheduler  # noqa: E402
+from deluge._plugins import names  # noqa: E402
 from deluge.cli import arguments  # noqa: E402
 from deluge.config import ClientConfig  # noqa: E402
 from deluge.dialects import _verdicts  # noqa: E402
 from deluge.errors import ERROR_KINDS, error_class  # noqa: E402
 from deluge.limits import estimate, health, pace  # noqa: E402
+from deluge.models.registry import models  # noqa: E402
 from deluge.record import RECORD_KEYS  # noqa: E402
 from deluge.testing import PROFILES, RateLimits, answers, faults  # noqa: E402
 
@@ -95,6 +97,16 @@ def settings() -> str:
     for name, field in ClientConfig.model_fields.items():
         rows.append((f"`{name}`", number(field.get_default(call_default_factory=True)), MEANINGS[name]))
     return table(("argument", "default", "what it is"), rows)
+
+
+def dialects() -> str:
+    spoken: dict[str, set[str]] = {name: set() for name in names("dialects")}
+    for model in models():
+        name = model.dialect or model.provider.dialect
+        if name in spoken and not (model.has("embedding") or model.has("reranking")):
+            spoken[name].add(model.provider.name)
+    rows = [(f"`{name}`", ", ".join(f"`{provider}`" for provider in sorted(spoken[name]))) for name in sorted(spoken)]
+    return table(("protocol", "providers in the catalog"), rows)
 
 
 # ---- errors and retries --------------------------------------------------------------------------------------------------
@@ -220,7 +232,7 @@ def record_keys() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "settings": settings, "kinds": kinds, "codes": codes, "blocking": blocking, "figures": figures,
+    "settings": settings, "dialects": dialects, "kinds": kinds, "codes": codes, "blocking": blocking, "figures": figures,
     "rehearsal-models": rehearsal_models, "answers": lambda: of_docstring(answers), "faults": lambda: of_docstring(faults),
     "record-keys": record_keys, **{f"flags-{name}": (lambda name=name: command(name)) for name in ("run", "ask", "models", "rehearse")},
 }
