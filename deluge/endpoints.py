@@ -8,9 +8,12 @@ from typing import Any
 
 from deluge import _env
 from deluge._plugins import names, room
+from deluge.dialects import _settings
 from deluge.errors import ConfigError, MissingAPIKeyError
 from deluge.models import address
 from deluge.models.model import Model, Provider
+from deluge.params import SamplingParams
+from deluge.request import RequestOptions, RequestTemplate
 
 REHEARSAL = "rehearsal-echo"
 
@@ -51,14 +54,38 @@ def _given(provider: Provider, given: Any) -> str | None:
     raise ConfigError(f"api_key must be a string, a callable or a mapping by provider, not {type(given).__name__}")
 
 
-def dialect_of(model: Model, use_responses_api: bool) -> str:
-    """The wire format for this call; ``ConfigError`` when this release cannot speak it."""
-    name = model.dialect or model.provider.dialect
-    if use_responses_api and name == "openai_chat" and model.has("supports_responses"):
-        name = "openai_responses"
+def dialect_of(model: Model, options: RequestOptions, params: SamplingParams) -> tuple[str, str | None]:
+    """The wire format for this call, and why it is not the one to be expected; None when it is.
+
+    Chat completions give way to the Responses API where that was asked for, and where they refuse tools that it takes.
+    ``ConfigError`` when the model cannot be asked in this way.
+    """
+    name, why = model.dialect or model.provider.dialect, None
+    if name == "openai_chat":
+        name, why = _openai_dialect(RequestTemplate(model, params, options, ""))
+    elif options.use_responses_api and name != "openai_responses":
+        why = "the model is not served by the Responses API: its own is used"
     if name not in names("dialects"):
         raise ConfigError(f"{model.id} speaks {name!r}, which this release cannot send yet")
-    return name
+    return name, why
+
+
+def _openai_dialect(template: RequestTemplate) -> tuple[str, str | None]:
+    model, options = template.model, template.options
+    if options.use_responses_api:
+        if model.has("supports_responses"):
+            return "openai_responses", None
+        return "openai_chat", "the model is not served by the Responses API: chat completions are used"
+    if model.has("requires_responses"):
+        raise ConfigError(_settings.chat_refuses(template))
+    if not options.tools or not model.has("supports_responses"):
+        return "openai_chat", None
+    if model.has("requires_responses_for_tools"):
+        return "openai_responses", "the model calls tools through the Responses API only: that is used"
+    if model.has("no_tools_with_reasoning") and _settings.reasons(template, _settings.effort(template)[0]):
+        why = "chat completions refuse tools while the model reasons: the Responses API is used"
+        return "openai_responses", why
+    return "openai_chat", None
 
 
 def today() -> dt.date:

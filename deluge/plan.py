@@ -66,7 +66,7 @@ class Plan:
 
     def __init__(
         self, engine: Engine, config: ClientConfig, pool: tuple[PoolEntry, ...], router: Router, options: CallOptions,
-        receiver: Receiver, cache_lock: threading.Lock | None, warned: set[str],
+        receiver: Receiver, cache_lock: threading.Lock | None, warned: set[Any],
     ) -> None:
         unknown = sorted(set(options) - OPTION_NAMES)
         if unknown:
@@ -150,7 +150,10 @@ class Plan:
         """How prompts of this call are asked of one model."""
         model, config = entry.model, self.config
         self._warn_of_retirement(model)
-        dialect = dialect_of(model, self.options.use_responses_api)
+        dialect, why = dialect_of(model, self.options, entry.params)
+        if why is not None and (model.id, why) not in self._warned:
+            self._warned.add((model.id, why))
+            _log.event(_said, 20, why, model=model.id)
         key = key_of(model, config.api_key, config.base_url)
         return RequestTemplate(
             model, entry.params, self.options, base_url_of(model, config.base_url), key, dialect=dialect
