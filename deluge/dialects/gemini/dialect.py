@@ -1,0 +1,101 @@
+"""The dialect itself: prompt to request, reply to response."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote
+
+from deluge.dialects._headers import address, headers, signer
+from deluge.dialects._parts import json_bytes
+from deluge.dialects.gemini.body import fragments
+from deluge.dialects.gemini.contents import wire_contents
+from deluge.dialects.gemini.reply import parsed
+from deluge.dialects.gemini.stream import streamed
+from deluge.prompt import Text
+from deluge.request import OneCall, RequestContext, RequestTemplate
+from deluge.response import APIResponse
+from deluge.wire import Framing, HttpCall, HttpReply, Note, ServerEvent, StreamDelta
+
+# How Google's API keys begin. A key for Vertex AI may be one (express mode), or an OAuth token.
+_API_KEYS = ("AIza", "AQ.")
+
+
+class Gemini(OneCall):
+    """``POST {base_url}/models/{model}:generateContent``, or ``:streamGenerateContent?alt=sse``."""
+
+    name = "gemini"
+    framing: Framing = "sse"
+
+    def build(self, ctx: RequestContext) -> HttpCall:
+        """The request: the part that all prompts of a call share is made once."""
+        memo = ctx.template.memo
+        fixed = memo.get(("gemini", ctx.stream))
+        if fixed is None:
+            fixed = memo["gemini", ctx.stream] = _fixed(ctx)
+        body = fixed.head + _contents(ctx) + b"}"
+        return HttpCall(
+            "POST", fixed.url, fixed.headers, body, 0.0, ctx.stream, fixed.sign, fixed.sign_args, fixed.notes,
+        )
+
+    def parse(self, ctx: RequestContext, reply: HttpReply) -> APIResponse:
+        """The answer, or the error with its verdict."""
+        return parsed(ctx, reply)
+
+    def events(
+        self, ctx: RequestContext, events: Iterable[ServerEvent]
+    ) -> Generator[StreamDelta, None, APIResponse]:
+        """The pieces of a streamed answer, then the response."""
+        return streamed(ctx, events)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fixed:
+    """What does not depend on the prompt. ``head``: the body up to its contents."""
+
+    head: bytes
+    url: str
+    headers: dict[str, str]
+    notes: tuple[Note, ...]
+    sign: str | None
+    sign_args: Any
+
+
+def _fixed(ctx: RequestContext) -> _Fixed:
+    template = ctx.template
+    body, notes = fragments(template)
+    sign, sign_args = signer(template, "gemini")
+    return _Fixed(
+        head=json_bytes(body, "the body of the request")[:-1] + b",", url=_url(template, ctx.stream),
+        headers=_headers(template), notes=notes, sign=sign, sign_args=sign_args,
+    )
+
+
+def _url(template: RequestTemplate, stream: bool) -> str:
+    """A name with a slash is a path of its own (tunedModels/…, models/…, endpoints/…)."""
+    name = quote(template.model.name, safe="/@.-_~")
+    path = f"/{name}" if "/" in name else f"/models/{name}"
+    if not stream:
+        return address(template, f"{path}:generateContent")
+    url = address(template, f"{path}:streamGenerateContent")
+    return f"{url}{'&' if '?' in url else '?'}alt=sse"
+
+
+def _headers(template: RequestTemplate) -> dict[str, str]:
+    key = template.api_key
+    if key and template.model.has("google_auth") and key.startswith(_API_KEYS):
+        return headers(replace(template, api_key=None), "gemini", {"x-goog-api-key": key})
+    return headers(template, "gemini")
+
+
+def _contents(ctx: RequestContext) -> bytes:
+    messages = ctx.prompt.messages
+    if len(messages) == 1:
+        (message,) = messages
+        if message.role == "user" and len(message.parts) == 1:
+            (part,) = message.parts
+            if type(part) is Text:
+                text = json_bytes(part.text, "the prompt")
+                return b'"contents":[{"role":"user","parts":[{"text":' + text + b"}]}]"
+    return json_bytes(wire_contents(ctx), "the prompt")[1:-1]
