@@ -74,13 +74,16 @@ def _of_object(error: Mapping[str, Any], status: int) -> Problem:
     codes = [error.get("code"), error.get("type"), error.get("status")]
     if isinstance(inner, Mapping):
         codes.insert(0, inner.get("code"))
+    details = error.get("details")
+    if isinstance(details, Mapping):  # Anthropic's
+        codes.insert(0, details.get("error_code"))
     if isinstance(metadata, Mapping):  # OpenRouter: what the host behind it said
         raw = metadata.get("raw")
         if isinstance(raw, str) and raw:
             message = f"{message}: {raw}"
         if metadata.get("flagged_input") is not None:
             codes.insert(0, "input_flagged")
-    return _with_details(error.get("details"), message, words(codes))
+    return _with_details(details, message, words(codes))
 
 
 def _with_details(details: Any, message: str, codes: tuple[str, ...]) -> Problem:

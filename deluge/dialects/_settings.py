@@ -13,7 +13,11 @@ from deluge.wire import Note
 
 # Thinking budgets in tokens and the effort that they stand for, where a model takes no budget.
 _BUDGETS = ((0, "none"), (512, "minimal"), (2_048, "low"), (8_192, "medium"), (16_384, "high"))
-_OTHER_NAMES = {"fast": "priority", "standard": "default", "default": "standard", "standard_only": "default"}
+# The words of other providers for a tier, best first.
+_OTHER_NAMES: dict[str, tuple[str, ...]] = {
+    "fast": ("priority",), "standard": ("default", "standard_only"), "default": ("standard", "standard_only"),
+    "standard_only": ("default", "standard"),
+}
 
 Setting = tuple[Any, "Note | None"]
 
@@ -65,6 +69,10 @@ def reasons(template: RequestTemplate, sent: str | None) -> bool:
         return False
     if model.has("thinking_switch") and wanted_effort(template) == "none":
         return model.has("always_reasons")
+    if model.has("adaptive_thinking") or model.has("budget_thinking"):  # an effort alone does not turn thinking on
+        wanted = wanted_effort(template)
+        on = model.has("thinks_by_default") if wanted is None else wanted != "none"
+        return on or model.has("always_reasons")
     level = sent or model.default_effort
     if level is not None:
         return level != "none"
@@ -89,7 +97,8 @@ def sampling(template: RequestTemplate, reasoning: bool) -> tuple[dict[str, floa
         # 1 is what such a model uses anyway: leaving it out changes nothing.
         return {}, [Note(name, why) for name, value in values.items() if params.is_set(name) and value != 1.0]
     if model.has("temperature_xor_top_p"):
-        loser = "temperature" if params.is_set("top_p") and not params.is_set("temperature") else "top_p"
+        wants_top_p = params.is_set("top_p") and params.top_p != 1.0 and not params.is_set("temperature")
+        loser = "temperature" if wants_top_p else "top_p"
         value = values.pop(loser)
         lost = params.is_set(loser) and value != 1.0
         return values, [Note(loser, "the model takes temperature or top_p, not both")] if lost else []
@@ -114,7 +123,7 @@ def service_tier(template: RequestTemplate) -> Setting:
     if not tiers:
         silent = wanted in ("auto", "default", "standard")
         return None, None if silent else Note("service_tier", f"{model.provider.name} has no service tiers")
-    tier = wanted if wanted in tiers else _OTHER_NAMES.get(wanted, wanted)
+    tier = next((word for word in (wanted, *_OTHER_NAMES.get(wanted, ())) if word in tiers), wanted)
     unsupported = tier == "flex" and not model.has("supports_flex")
     unsupported |= tier in ("priority", "fast") and not model.has("supports_priority")
     if tier in tiers and not unsupported:

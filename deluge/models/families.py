@@ -78,12 +78,13 @@ GPT_OSS = PLAIN.but(
 # -- Anthropic -------------------------------------------------------------------------------------------------------
 
 CLAUDE_3 = PLAIN.but(
-    "no_seed supports_images supports_tools supports_parallel_tool_calls supports_prompt_caching",
+    "no_seed temperature_to_one supports_images supports_tools supports_parallel_tool_calls supports_prompt_caching",
     context=200_000, max_output=4_096,
 )
 CLAUDE_3_5 = CLAUDE_3.but("supports_files", max_output=8_192)
 CLAUDE_3_7 = CLAUDE_3_5.but(
-    "reasoning budget_thinking thinking_disabled_ok no_forced_tools_when_thinking", max_output=64_000,
+    "reasoning budget_thinking thinking_disabled_ok no_forced_tools_when_thinking sampling_fixed_when_reasoning",
+    max_output=64_000,
 )
 CLAUDE_4_OPUS = CLAUDE_3_7.but(max_output=32_000)
 CLAUDE_4_SONNET = CLAUDE_3_7
@@ -91,17 +92,19 @@ CLAUDE_4_1_OPUS = CLAUDE_4_OPUS.but("temperature_xor_top_p supports_json_schema 
 CLAUDE_4_5 = CLAUDE_4_1_OPUS.but(max_output=64_000)
 CLAUDE_4_5_OPUS = CLAUDE_4_5.but(efforts="low medium high", default_effort="high")
 CLAUDE_4_6 = CLAUDE_4_5.but(
-    "adaptive_thinking sampling_fixed_when_reasoning no_prefill",
+    "adaptive_thinking no_prefill",
     efforts="low medium high max", default_effort="high", context=1_000_000, max_output=128_000,
 )
 CLAUDE_4_7 = CLAUDE_4_6.but(
-    "sampling_fixed -sampling_fixed_when_reasoning -temperature_xor_top_p -budget_thinking",
+    "sampling_fixed thinking_hidden"
+    " -sampling_fixed_when_reasoning -temperature_xor_top_p -budget_thinking -thinking_disabled_ok",
     efforts="low medium high xhigh max", default_effort="high",
 )
-CLAUDE_5_SONNET = CLAUDE_4_7
-CLAUDE_5_OPUS = CLAUDE_4_7.but("thinks_by_default thinking_disabled_to_high")
+CLAUDE_4_8 = CLAUDE_4_7.but("system_in_between")
+CLAUDE_5_SONNET = CLAUDE_4_8.but("thinking_disabled_ok")
+CLAUDE_5_OPUS = CLAUDE_5_SONNET.but("thinks_by_default thinking_disabled_to_high")
 CLAUDE_5_5_HAIKU = CLAUDE_5_OPUS
-CLAUDE_FABLE_5 = CLAUDE_4_7.but("always_reasons thinks_by_default -thinking_disabled_ok")
+CLAUDE_FABLE_5 = CLAUDE_4_8.but("always_reasons thinks_by_default")
 CLAUDE_FABLE_5_1 = CLAUDE_FABLE_5.but("no_forced_tools")
 CLAUDE_5_5_OPUS = CLAUDE_FABLE_5_1
 CLAUDE_5_5_SONNET = CLAUDE_FABLE_5_1.but("thinking_between_tools")

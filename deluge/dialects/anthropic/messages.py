@@ -1,14 +1,25 @@
-"""Messages as Anthropic takes them: https://platform.claude.com/docs/en/api/messages"""
+"""Messages as Anthropic takes them: https://platform.claude.com/docs/en/build-with-claude/working-with-messages"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from deluge.dialects._parts import result_parts
+from deluge.dialects.anthropic._notes import Notes
+from deluge.dialects.anthropic.caching import mark_prompt
+from deluge.dialects.anthropic.parts import NAME
 from deluge.errors import InputError
-from deluge.prompt import Text
+from deluge.prompt import Audio, File, Image, Message, Raw, Refusal, Text, Thinking, ToolCall, ToolResult
 from deluge.request import RequestContext
 from deluge.wire import Note
+
+_ID = re.compile(r"[a-zA-Z0-9_-]+")
+_PAUSED = frozenset({"server_tool_use", "mcp_tool_use"})
 
 Wire = dict[str, Any]
 
@@ -23,16 +34,195 @@ class Prompt:
 
 
 def wire_prompt(ctx: RequestContext, marks: int) -> Prompt:
-    """The conversation in Anthropic's words."""
-    system: list[str] = []
-    messages: list[Wire] = []
-    for message in ctx.prompt.messages:
-        if not all(type(part) is Text for part in message.parts):
-            raise InputError("only text can be sent")
-        text = message.completion or ""
+    """The conversation in Anthropic's words; ``marks``: the cache breakpoints that are taken already.
+
+    ``InputError`` names what this format has no words for.
+    """
+    words = _Words(ctx)
+    messages = ctx.prompt.messages
+    for place, message in enumerate(messages):
         if message.role == "system":
-            system.append(text)
+            words.system_message(message, messages[place + 1] if place + 1 < len(messages) else None)
         else:
-            messages.append({"role": "assistant" if message.role == "assistant" else "user", "content": text})
-    head = {"system": "\n\n".join(system)} if system else {}
-    return Prompt({**head, "messages": messages})
+            words.message(message)
+    if not words.messages:
+        raise InputError("the Messages API needs a message of the user's beside system messages")
+    words.check_end()
+    mark_prompt(ctx.template, words.system, words.messages, marks, words.notes)
+    body: Wire = {"system": _content(words.system)} if words.system else {}
+    body["messages"] = [{**message, "content": _content(message["content"])} for message in words.messages]
+    return Prompt(body, tuple(words.notes), words.old)
+
+
+class _Words:
+    """The conversation as it grows on the wire. Neighbours of one role are one message, as the API would make them."""
+
+    __slots__ = ("model", "system", "messages", "notes", "old")
+
+    def __init__(self, ctx: RequestContext) -> None:
+        self.model = ctx.model
+        self.system: list[Wire] = []
+        self.messages: list[Wire] = []
+        self.notes = Notes()
+        self.old = False
+
+    def system_message(self, message: Message, following: Message | None) -> None:
+        """In its place where the model takes it there (between a user's turn and the next answer), else at the top."""
+        blocks = [block for part in message.parts for block in self._blocks(part, "system")]
+        here = self.model.has("system_in_between") and self.messages and self.messages[-1]["role"] in ("user", "system")
+        if here and (following is None or following.role in ("assistant", "system")):
+            self._append("system", blocks)
+        else:
+            self.system += blocks
+
+    def message(self, message: Message) -> None:
+        """One message of ours: what tools gave back stands first."""
+        role = "assistant" if message.role == "assistant" else "user"
+        results = [part for part in message.parts if type(part) is ToolResult and not part.built_in]
+        if role == "assistant" and results:
+            raise InputError("the result of a tool call belongs into a message of the user's or the tool's")
+        others = [part for part in message.parts if not (type(part) is ToolResult and not part.built_in)]
+        blocks = [self._result(result) for result in results]
+        for part in others:
+            if type(part) is Raw and part.provider == NAME and _citations(part) is not None:
+                self._cite(blocks, part)
+            else:
+                blocks += self._blocks(part, role)
+        self._append(role, blocks)
+
+    def check_end(self) -> None:
+        """Most models refuse to go on with words that are put into their mouth."""
+        last = self.messages[-1]
+        if last["role"] != "assistant" or any(block.get("type") in _PAUSED for block in last["content"]):
+            return
+        if self.model.has("no_prefill"):
+            raise InputError("the model refuses a conversation that ends with the assistant's own words")
+        block = last["content"][-1]
+        text = block.get("text")
+        if isinstance(text, str) and text != text.rstrip():
+            block["text"] = text.rstrip()
+            self.notes.add("prompt", "the model goes on with the assistant's words without the blanks at their end")
+
+    def _append(self, role: str, blocks: list[Wire]) -> None:
+        """Results stand before everything else in a turn, whichever message they came with."""
+        if not blocks:
+            return
+        if not self.messages or self.messages[-1]["role"] != role:
+            self.messages.append({"role": role, "content": blocks})
+            return
+        content = self.messages[-1]["content"] + blocks
+        if role == "user":
+            content.sort(key=lambda block: block.get("type") != "tool_result")
+        self.messages[-1]["content"] = content
+
+    def _cite(self, blocks: list[Wire], part: Raw) -> None:
+        if blocks and blocks[-1].get("type") == "text":
+            blocks[-1]["citations"] = _citations(part)
+
+    def _blocks(self, part: Any, role: str) -> list[Wire]:
+        """The blocks for one part: none for what is empty, or was meant for another provider."""
+        kind = type(part)
+        if kind is Text or kind is Refusal:
+            return [{"type": "text", "text": part.text}] if part.text.strip() else []
+        if role == "assistant" and kind in (Thinking, ToolCall, ToolResult):
+            return self._said(part)
+        if kind is Thinking:
+            return []
+        if role != "system" and kind is Image:
+            return [self._image(part)]
+        if role != "system" and kind is File:
+            self.old |= role == "assistant"
+            return [_document(part)]
+        if kind is Raw and part.provider == NAME and isinstance(part.data, Mapping) and "type" in part.data:
+            block = dict(part.data)
+            self.old |= role == "assistant" and block["type"] == "document"
+            self.old |= role == "user" and block["type"] == "text" and bool(block.get("citations"))
+            return [block]
+        if kind is Raw and role == "assistant":
+            return []
+        if kind is Audio:
+            raise InputError("the Messages API takes no sound")
+        what = f"a block of {part.provider}" if kind is Raw else f"a part of type {kind.__name__}"
+        raise InputError(f"{what} cannot be sent in a Messages API message of this role")
+
+    def _said(self, part: Any) -> list[Wire]:
+        """What only the model says: thoughts and calls, its provider's own as they came."""
+        if type(part) is Thinking:
+            block = _thought(part)
+            return [] if block is None else [block]
+        own = isinstance(part.raw, Mapping) and part.raw.get("type") is not None
+        if type(part) is ToolResult:
+            return [dict(part.raw)] if own and part.type == part.raw["type"] else []
+        if part.built_in:
+            return [dict(part.raw)] if own and part.provider == NAME else []
+        arguments = {"unreadable": part.text or ""} if part.error is not None else dict(part.arguments)
+        block = dict(part.raw) if own and part.provider == NAME else {"type": "tool_use"}
+        return [{**block, "id": _id(part.id), "name": part.name, "input": arguments}]
+
+    def _result(self, result: ToolResult) -> Wire:
+        made: Wire = {"type": "tool_result", "tool_use_id": _id(result.tool_call_id)}
+        content = [block for part in result_parts(result) for block in self._blocks(part, "user")]
+        if content:
+            made["content"] = _content(content)
+        if result.is_error:
+            made["is_error"] = True
+        return made
+
+    def _image(self, image: Image) -> Wire:
+        if image.detail != "auto":
+            self.notes.add("detail", "images have no such setting here")
+        return {"type": "image", "source": _source(image)}
+
+
+def _citations(part: Raw) -> Any:
+    """The citations of the text before this part; None for another block."""
+    data = part.data
+    return data.get("citations") if isinstance(data, Mapping) and "type" not in data else None
+
+
+def _content(blocks: list[Wire]) -> str | list[Wire]:
+    """A string where there is one text and nothing else to be said about it."""
+    if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
+        text: str = blocks[0]["text"]
+        return text
+    return blocks
+
+
+def _thought(part: Thinking) -> Wire | None:
+    """Thoughts go back only to whom they came from, unchanged."""
+    if part.provider == NAME and isinstance(part.raw, Mapping):
+        return dict(part.raw)
+    if part.provider in (None, NAME) and part.signature is not None and not part.redacted:
+        return {"type": "thinking", "thinking": part.text, "signature": part.signature}
+    return None
+
+
+def _source(media: Image | File) -> Wire:
+    if media.data is not None:
+        data = base64.b64encode(media.data).decode("ascii")
+        return {"type": "base64", "media_type": media.media_type, "data": data}
+    if media.url is not None:
+        return {"type": "url", "url": media.url}
+    return {"type": "file", "file_id": media.file_id}
+
+
+def _document(file: File) -> Wire:
+    """A PDF as it is; everything else that is text as text."""
+    source = _source(file)
+    if source["type"] == "base64" and file.media_type != "application/pdf":
+        try:
+            text = (file.data or b"").decode("utf-8")
+        except UnicodeDecodeError:
+            raise InputError(f"the Messages API takes PDF and text files, not {file.media_type}") from None
+        source = {"type": "text", "media_type": "text/plain", "data": text}
+    made: Wire = {"type": "document", "source": source}
+    if file.name is not None:
+        made["title"] = file.name
+    return made
+
+
+def _id(id: str) -> str:
+    """Ids of other providers may hold what is not taken here: the same id gives the same new one."""
+    if _ID.fullmatch(id):
+        return id
+    return "toolu_" + hashlib.sha256(id.encode("utf-8", "surrogatepass")).hexdigest()[:24]

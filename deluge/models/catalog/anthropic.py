@@ -28,7 +28,7 @@ MODELS = (
         aliases="claude-haiku-5.5 claude-5-5-haiku"),
     row("claude-5-opus", "claude-opus-5", f.CLAUDE_5_OPUS, 5.0, 25.0, 0.5, 6.25),
     row("claude-5-sonnet", "claude-sonnet-5", f.CLAUDE_5_SONNET, 2.0, 10.0, 0.2, 2.5),
-    row("claude-4.8-opus", "claude-opus-4-8", f.CLAUDE_4_7, 5.0, 25.0, 0.5, 6.25, aliases="claude-opus-4.8"),
+    row("claude-4.8-opus", "claude-opus-4-8", f.CLAUDE_4_8, 5.0, 25.0, 0.5, 6.25, aliases="claude-opus-4.8"),
     row("claude-4.7-opus", "claude-opus-4-7", f.CLAUDE_4_7, 5.0, 25.0, 0.5, 6.25, aliases="claude-opus-4.7"),
     row("claude-4.6-opus", "claude-opus-4-6", f.CLAUDE_4_6, 5.0, 25.0, 0.5, 6.25, aliases="claude-opus-4.6"),
     row("claude-4.6-sonnet", "claude-sonnet-4-6", f.CLAUDE_4_6, 3.0, 15.0, 0.3, 3.75, aliases="claude-sonnet-4.6"),

@@ -81,7 +81,7 @@ MODELS = (
              aliases="claude-haiku-5-5 claude-haiku-5.5"),
     *_claude("claude-5-opus", "claude-opus-5", f.CLAUDE_5_OPUS, 5.0, 25.0),
     *_claude("claude-5-sonnet", "claude-sonnet-5", f.CLAUDE_5_SONNET, 2.0, 10.0, 0.2, 2.5),
-    *_claude("claude-4.8-opus", "claude-opus-4-8", f.CLAUDE_4_7, 5.0, 25.0),
+    *_claude("claude-4.8-opus", "claude-opus-4-8", f.CLAUDE_4_8, 5.0, 25.0),
     *_claude("claude-4.7-opus", "claude-opus-4-7", f.CLAUDE_4_7, 5.0, 25.0, us=_US_3),
     *_claude("claude-4.6-opus", "claude-opus-4-6-v1", f.CLAUDE_4_6, 5.0, 25.0, world=_WORLD),
     *_claude("claude-4.6-sonnet", "claude-sonnet-4-6", f.CLAUDE_4_6, 3.0, 15.0, world=_WORLD),
