@@ -55,8 +55,8 @@ def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
         if not block.run:
             continue
         if block.language == "python":
-            padded = "\n" * (block.line - 1) + block.text  # so that a traceback names the page's own line
-            source.append(f"exec(compile({padded!r}, {str(page)!r}, 'exec'), page)")
+            padded = f"{block.line - 1} * '\\n' + {block.text!r}"  # so that a traceback names the page's own line
+            source.append(f"exec(compile({padded}, {str(page)!r}, 'exec'), page)")
         elif block.language == "bash":
             for command in commands(block):
                 source.append(f"subprocess.run({command!r}, shell=True, check=True)")
