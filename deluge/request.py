@@ -97,7 +97,11 @@ class Dialect(Protocol):
         """The pieces of a streamed answer, then (as the generator's value) the response, as ``parse`` would give it."""
 
     def exchange(self, ctx: RequestContext) -> Generator[HttpCall, tuple[HttpReply, RequestContext], APIResponse]:
-        """The calls of one attempt. Most formats need one."""
+        """The calls of one attempt. Most formats need one.
+
+        A format with an exchange of its own may have ``in_one_call(template)`` too: where that is true the engine
+        builds, sends and parses, which is cheaper.
+        """
 
 
 class OneCall:

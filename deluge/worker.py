@@ -58,7 +58,7 @@ class Pilot:
             ctx = RequestContext(task.prompt, template, self.wall + time.monotonic(), task.sink is not None)
             if task.sink is not None:
                 outcome = self._stream(flight, dialect, ctx)
-            elif type(dialect).exchange is OneCall.exchange:
+            elif _in_one_call(dialect, template):
                 call = dialect.build(ctx)
                 outcome = self._outcome(flight, self._send(flight, call), dialect, ctx)
             else:
@@ -77,7 +77,7 @@ class Pilot:
         template = task.template_for(task.model)
         try:
             dialect = _dialect_of(template)
-            if task.sink is not None or type(dialect).exchange is not OneCall.exchange:
+            if task.sink is not None or not _in_one_call(dialect, template):
                 return None
             ctx = RequestContext(task.prompt, template, self.wall + time.monotonic())
             call = dialect.build(ctx)
@@ -221,6 +221,14 @@ def broken(flight: Flight, error: Exception) -> Outcome:
                      extra={"deluge": {"task": flight.task.id}})
         message = f"{type(error).__name__}: {error}"
     return Outcome(failed(flight.task, Verdict("input", message=message)), sent=flight.switch.sent_at > 0.0)
+
+
+def _in_one_call(dialect: Dialect, template: RequestTemplate) -> bool:
+    """Whether no exchange has to be run: the format has the plain one, or says that this request needs one call."""
+    if type(dialect).exchange is OneCall.exchange:
+        return True
+    says = getattr(dialect, "in_one_call", None)
+    return says is not None and bool(says(template))
 
 
 def rule(task: Task, outcome: Outcome, now: float) -> Ruling:

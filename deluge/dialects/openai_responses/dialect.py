@@ -14,7 +14,7 @@ from deluge.dialects.openai_responses.items import Items
 from deluge.dialects.openai_responses.reply import parsed
 from deluge.dialects.openai_responses.stream import streamed
 from deluge.prompt import Text
-from deluge.request import RequestContext
+from deluge.request import RequestContext, RequestTemplate
 from deluge.response import APIResponse
 from deluge.wire import Framing, HttpCall, HttpReply, Note, ServerEvent, StreamDelta
 
@@ -43,6 +43,12 @@ class OpenAIResponses:
     ) -> Generator[StreamDelta, None, APIResponse]:
         """The pieces of a streamed answer, then the response."""
         return streamed(ctx, events)
+
+    def in_one_call(self, template: RequestTemplate) -> bool:
+        """Whether nothing runs in the background."""
+        options = template.options
+        asked = options.background or "background" in options.extra_body or "background" in (template.params.extra or ())
+        return not asked
 
     def exchange(
         self, ctx: RequestContext
