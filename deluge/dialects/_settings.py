@@ -102,6 +102,8 @@ def sampling(template: RequestTemplate, reasoning: bool) -> tuple[dict[str, floa
         value = values.pop(loser)
         lost = params.is_set(loser) and value != 1.0
         return values, [Note(loser, "the model takes temperature or top_p, not both")] if lost else []
+    if model.has("own_sampling"):
+        values = {name: value for name, value in values.items() if params.is_set(name)}
     return values, []
 
 

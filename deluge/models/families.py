@@ -113,7 +113,7 @@ CLAUDE_5_5_SONNET = CLAUDE_FABLE_5_1.but("thinking_between_tools")
 
 _GEMINI = PLAIN.but(
     "supports_json supports_json_schema supports_images supports_files supports_audio supports_video supports_tools"
-    " supports_logprobs automatic_caching",
+    " supports_logprobs automatic_caching no_json_with_tools",
     context=1_048_576, max_output=65_536,
 )
 GEMINI_1_5 = _GEMINI.but(max_output=8_192)
@@ -124,7 +124,8 @@ GEMINI_2_5_FLASH = _GEMINI.but(
 GEMINI_2_5_FLASH_LITE = GEMINI_2_5_FLASH.but("-thinks_by_default")
 GEMINI_2_5_PRO = GEMINI_2_5_FLASH.but("always_reasons -thinking_disabled_ok")
 GEMINI_3_PRO = _GEMINI.but(
-    "reasoning always_reasons thinks_by_default thinking_levels thought_signatures supports_flex supports_priority",
+    "reasoning always_reasons thinks_by_default thinking_levels thought_signatures supports_flex supports_priority"
+    " own_sampling media_in_tool_results -no_json_with_tools",
     efforts="low medium high", default_effort="high",
 )
 GEMINI_3_FLASH = GEMINI_3_PRO.but(efforts="minimal low medium high", default_effort="high")

@@ -22,6 +22,8 @@ FLAGS: dict[str, str] = {
     "supports_logprobs": "gives the log probabilities of its tokens",
     "supports_tools": "calls functions",
     "supports_parallel_tool_calls": "takes the switch for several tool calls in one turn",
+    "no_json_with_tools": "answers in JSON, along a schema or not, only where it has no tools",
+    "media_in_tool_results": "takes images and documents inside the results of tools (Gemini)",
     "supports_strict_tools": "holds tool arguments to their schema when asked (strict)",
     "native_mcp": "the provider itself calls MCP servers",
     "supports_verbosity": "takes a setting for how long its answers are",
@@ -55,6 +57,7 @@ FLAGS: dict[str, str] = {
     "completion_excludes_reasoning": "its count of completion tokens leaves reasoning out",
     # sampling and other parameters
     "sampling_fixed": "refuses or ignores temperature and top_p",
+    "own_sampling": "answers best at its own temperature and top_p: a default of ours is not sent",
     "sampling_fixed_when_reasoning": "refuses temperature, top_p and logprobs while it reasons",
     "temperature_xor_top_p": "takes temperature or top_p, not both",
     "temperature_to_one": "takes a temperature of 1 at most",
