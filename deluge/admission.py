@@ -238,7 +238,7 @@ class Admission:
         heappop(queue)
         lane.waiting -= 1
         self.waiting -= 1
-        if not queue:
+        if not queue or (queue.left and queue.head(lane) is None):
             self._drop_queue(call, lane)
         if call.ready and self.turns[0] is call:
             self.turns.rotate(-1)

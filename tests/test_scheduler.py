@@ -303,6 +303,7 @@ def test_three_in_a_row_cool_the_lane_and_no_other_one():
     assert story.scheduler.waiting == waiting
     beside, = story.submit(story.call(["b"]))
     assert story.started[-1] == (story.now, beside.id, "b")
+    story.answer(beside)
     assert story.wait(5.0) != []
 
 
@@ -496,7 +497,7 @@ def test_a_model_is_blocklisted_when_a_second_prompt_confirms():
     assert {story.kind(task) for task in tasks[4:]} == {"auth"}, "what is queued fails unsent"
     story.refuse(tasks[2])
     story.refuse(tasks[3])
-    assert [level for level, _, _ in story.scheduler.messages if level == "WARNING"] == ["WARNING"], "one clear line"
+    assert sum("blocklisted" in text for _, text, _ in story.scheduler.messages) == 1, "one clear line"
     late, = story.submit(call)
     assert "blocklisted" in story.responses[late.id].error_message
     assert story.scheduler.running == 0
