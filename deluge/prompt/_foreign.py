@@ -18,6 +18,13 @@ _ROLES: dict[str, Role] = {
     "function": "tool", "model": "assistant",
 }
 
+# Blocks of Anthropic's own tools, which go back to it as they came.
+_ANTHROPIC_OWN = (
+    "search_result", "container_upload", "server_tool_use", "web_search_tool_result", "web_fetch_tool_result",
+    "code_execution_tool_result", "bash_code_execution_tool_result", "text_editor_code_execution_tool_result",
+    "tool_search_tool_result", "mcp_tool_use", "mcp_tool_result", "compaction",
+)
+
 Block = Mapping[str, Any]
 
 
@@ -219,4 +226,5 @@ _READERS: dict[str, Callable[[Block], Part]] = {
     "refusal": lambda block: Refusal(block["refusal"]),
     "image": _image, "document": _document, "thinking": _thinking, "redacted_thinking": _redacted,
     "tool_use": _tool_use, "tool_result": _anthropic_result,
+    **dict.fromkeys(_ANTHROPIC_OWN, lambda block: Raw("anthropic", dict(block))),
 }

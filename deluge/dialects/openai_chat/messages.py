@@ -65,7 +65,7 @@ class _Words:
     def of(self, message: Message) -> list[Wire]:
         """One message of ours is one of theirs, but for tool results: they are a message each."""
         results = message.tool_results
-        if results:
+        if results and (message.role != "assistant" or not all(result.built_in for result in results)):
             self.held += [part for part in message.parts if type(part) is not ToolResult]
             return [self._result(result) for result in results if not result.built_in]
         made = self.held_back()
