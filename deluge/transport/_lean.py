@@ -174,6 +174,8 @@ class LeanTransport:
             raise ConfigError(f"no signer named {call.sign!r} is installed")
         try:
             fields = {**call.headers, **signer(call)}
+        except ConfigError:  # it says itself what is missing
+            raise
         except Exception as error:
             raise ConfigError(f"signing as {call.sign!r} failed: {type(error).__name__}") from None
         return lean.build_head(call.method, call.url, tuple(fields.items()), bool(call.body))

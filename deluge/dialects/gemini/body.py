@@ -231,13 +231,15 @@ def _mode(mode: str, **more: Any) -> Fragment:
 # -- the rest ----------------------------------------------------------------------------------------------------------
 
 def sent_tier(template: RequestTemplate) -> str | None:
-    """The service tier that the request asks for."""
-    tier = None if template.options.service_tier == "auto" else _settings.service_tier(template)[0]
+    """The service tier that the request asks for; None where it asks for none."""
+    if template.options.service_tier in (None, "auto"):  # auto is what is billed when nothing is said
+        return None
+    tier = _settings.service_tier(template)[0]
     return tier if isinstance(tier, str) else None
 
 
 def _tier(template: RequestTemplate, notes: _Notes) -> Fragment:
-    if template.options.service_tier == "auto":  # what is billed when nothing is said
+    if template.options.service_tier == "auto":
         return {}
     tier = notes.keep(_settings.service_tier(template))
     return {} if tier is None else {"serviceTier": tier}

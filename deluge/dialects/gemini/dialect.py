@@ -65,10 +65,11 @@ class _Fixed:
 def _fixed(ctx: RequestContext) -> _Fixed:
     template = ctx.template
     body, notes = fragments(template)
-    sign, sign_args = signer(template, "gemini")
+    fields = _headers(template)
+    sign, sign_args = (None, None) if "authorization" in fields else signer(template, "gemini")
     return _Fixed(
         head=json_bytes(body, "the body of the request")[:-1] + b",", url=_url(template, ctx.stream),
-        headers=_headers(template), notes=notes, sign=sign, sign_args=sign_args,
+        headers=fields, notes=notes, sign=sign, sign_args=sign_args,
     )
 
 

@@ -91,8 +91,7 @@ def answered(ctx: RequestContext, reply: HttpReply, data: Any) -> APIResponse:
     template = ctx.template
     model, keep = template.model, template.options.keep_raw
     usage = usage_of(counts)
-    asked = None if template.options.service_tier is None else sent_tier(template)
-    tier = tier_of(counts, reply.headers, asked)
+    tier = tier_of(counts, reply.headers, sent_tier(template))
     return APIResponse(
         model_internal=model.id, model_external=name if type(name) is str and name else model.name,
         provider=model.provider.name, prompt=ctx.prompt, sampling_params=template.params, status_code=reply.status,

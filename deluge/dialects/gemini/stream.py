@@ -111,7 +111,7 @@ class _Whole:
         """Neighbouring pieces of text are one part; a signature ends it."""
         last = self.parts[-1] if self.parts else {}
         plain = _TEXT.issuperset(part) and _TEXT.issuperset(last)
-        same = last.get("thought") is part.get("thought") and "thoughtSignature" not in last
+        same = (last.get("thought") is True) == (part.get("thought") is True) and "thoughtSignature" not in last
         if not (plain and "text" in last and same):
             self.parts.append(dict(part))
             self.texts.append([text])
