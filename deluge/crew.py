@@ -6,6 +6,7 @@ import contextlib
 import queue
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from time import process_time as cpu
 from typing import Optional
 
 from deluge.lanes import NEVER
@@ -14,6 +15,8 @@ from deluge.tasks import Flight, Outcome
 
 SOON = 64 if AVAILABLE else 100_000  # workers that are started as soon as there is work for them
 SHORT = 0.02  # seconds that work may wait for a worker before more are started
+BUSY = 0.7  # of a core: a process that computes so much gains nothing from more threads
+LONG = 1.0  # seconds after which they are started all the same
 MOST = 100_000  # never the limit: slots are, and workers lost in a name look-up must not queue work behind them
 
 Job = tuple[Flight, Optional[Outcome]]
@@ -28,7 +31,7 @@ class Crew:
     hold nobody up. Workers are started by the keeper of time, whose thread is a daemon, which makes them daemons too.
     """
 
-    __slots__ = ("jobs", "free", "workers", "wanted", "short_at", "_executor")
+    __slots__ = ("jobs", "free", "workers", "wanted", "short_at", "_executor", "_since", "_seen")
 
     def __init__(self) -> None:
         self.jobs: Jobs = queue.SimpleQueue()
@@ -36,6 +39,8 @@ class Crew:
         self.workers = 0
         self.wanted = 0
         self.short_at = NEVER
+        self._since = 0.0
+        self._seen = (0.0, 0.0)
         self._executor: ThreadPoolExecutor | None = None
 
     def assign(self, jobs: list[Job], now: float) -> None:
@@ -46,17 +51,21 @@ class Crew:
         if self.free < 0:
             self._want(min(-self.free, SOON - self.workers - self.wanted))
             if self.free < 0 and self.short_at == NEVER:
-                self.short_at = now + SHORT
+                self.short_at, self._since, self._seen = now + SHORT, now, (now, cpu())
 
     def relieve(self, now: float) -> None:
-        """When work has stood for a while with no worker free: twice as many."""
+        """When work has stood for a while with no worker free, and that for want of threads: twice as many."""
         if self.short_at > now:
             return
         self.short_at = NEVER
-        if self.free < 0:
+        if self.free >= 0:
+            return
+        (then, before), self._seen = self._seen, (now, cpu())
+        busy = self._seen[1] - before > BUSY * (now - then)
+        if not busy or now - self._since > LONG:
             self._want(min(-self.free, max(SOON, self.workers)))
-            if self.free < 0:
-                self.short_at = now + SHORT
+        if self.free < 0:
+            self.short_at = now + SHORT
 
     def ordered(self) -> int:
         """How many workers are to be started now; they count as started."""
@@ -72,12 +81,19 @@ class Crew:
             for _ in range(count):
                 self._executor.submit(work)
 
-    def dismiss(self) -> None:
-        """Lets all workers go, each when its job is done."""
+    def dismiss(self) -> list[Flight]:
+        """Lets all workers go, each when its job is done; the flights that none of them has begun."""
+        left: list[Flight] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                job = self.jobs.get_nowait()
+                if job is not None:
+                    left.append(job[0])
         for _ in range(self.workers + self.wanted):
             self.jobs.put(None)
         if self._executor is not None:
             self._executor.shutdown(wait=False)
+        return left
 
     def _want(self, count: int) -> None:
         if count > 0:
