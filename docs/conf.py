@@ -1,4 +1,4 @@
-"""Sphinx: MyST pages, furo, the API reference from docstrings. ``sphinx-build -W -n -b html docs OUT`` from the root."""
+"""Sphinx: MyST pages, furo, the reference from docstrings. ``sphinx-build -W -n -b html docs OUT`` from the root."""
 
 import sys
 from pathlib import Path
@@ -19,7 +19,7 @@ html_theme = "furo"
 html_title = f"deluge {release}"
 html_show_sourcelink = False
 
-autodoc_class_signature = "separated"
+autodoc_class_signature = "mixed"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
@@ -33,7 +33,7 @@ nitpick_ignore = [
 ]
 # No inventory of other projects is fetched, so that the build needs no network: their names stay plain text.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(collections|concurrent|datetime|os|pathlib|threading|types|typing|typing_extensions|pydantic|tenacity)\..*"),
+    (r"py:.*", r"(collections|concurrent|datetime|os|pathlib|threading|types|typing|typing_extensions|tenacity)\..*"),
     (r"py:.*", r"(bool|bytes|dict|float|int|list|object|str|tuple|type|Any|Literal|Path|Self|Unpack)"),
     (r"py:.*", r"(BaseException|Exception|KeyboardInterrupt|KeyError|RuntimeError|TimeoutError|TypeError|ValueError)"),
 ]

@@ -24,6 +24,7 @@ from deluge.dialects import _verdicts  # noqa: E402
 from deluge.errors import ERROR_KINDS, error_class  # noqa: E402
 from deluge.limits import estimate, health, pace  # noqa: E402
 from deluge.models.registry import models  # noqa: E402
+from deluge.params import SamplingParams  # noqa: E402
 from deluge.record import RECORD_KEYS  # noqa: E402
 from deluge.testing import PROFILES, RateLimits, answers, faults  # noqa: E402
 
@@ -34,7 +35,8 @@ Rows = Iterable[tuple[str, ...]]
 def table(head: tuple[str, ...], rows: Rows) -> str:
     """A Markdown table, with an empty line above and below."""
     lines = [head, tuple("---" for _ in head), *rows]
-    return "\n" + "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines) + "\n"
+    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    return "\n" + "".join("| " + " | ".join(line) + " |\n" for line in cells) + "\n"
 
 
 def number(value: object) -> str:
@@ -42,11 +44,11 @@ def number(value: object) -> str:
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return f"`{value!r}`"
     if isinstance(value, (int, float)):
-        return f"{value:,}" if value == int(value) else f"{value:g}"
+        return f"{int(value):,}" if value == int(value) else f"{value:g}"
     return f"`{value!r}`" if value else "none"
 
 
-# ---- the client --------------------------------------------------------------------------------------------------------
+# ---- the client ----
 
 MEANINGS = {
     "model_names": "a model, or a list of them: the pool. See [Models](models.md)",
@@ -60,7 +62,8 @@ MEANINGS = {
     "model_weights": "shares of the traffic, one for each model; they need not add up to 1. 0: fallback only",
     "fallback_models": "asked only when another model could not answer",
     "max_attempts": "attempts for a prompt, on all models together",
-    "request_timeout": "seconds for one attempt, from the connection to the last byte. In a stream: to the first byte, and between bytes",
+    "request_timeout": "seconds for one attempt, from the connection to the last byte. In a stream: to the first byte, "
+                       "and between bytes",
     "stream_timeout": "seconds for a whole stream",
     "background_timeout": "seconds for a background job",
     "cache": "your response cache: an object with `get(prompt)` and `put(prompt, response)`",
@@ -82,7 +85,8 @@ MEANINGS = {
     "progress": "`rich`, `tqdm`, `manual` or `None`. See [Logging and progress](logging-and-progress.md)",
     "postprocess": "a function that is called with every response before you get it",
     "base_url": "an OpenAI-compatible server; then any model name goes",
-    "api_key": "a string, a function that gives one, or a mapping by provider; else the provider's environment variable",
+    "api_key": "a string, a function that gives one, or a mapping by provider; else the provider's environment "
+               "variable",
     "retry": "tenacity strategies of your own. See [Limits and retries](limits-and-retries.md)",
     "retry_timeouts": "how many of a prompt's timed-out attempts are tried again",
     "retry_possibly_billed": "`False`: an attempt that may have been billed is never repeated",
@@ -99,6 +103,11 @@ def settings() -> str:
     return table(("argument", "default", "what it is"), rows)
 
 
+def sampling_params() -> str:
+    rows = [(f"`{name}`", number(field.default)) for name, field in SamplingParams.model_fields.items()]
+    return table(("field", "default"), rows)
+
+
 def dialects() -> str:
     spoken: dict[str, set[str]] = {name: set() for name in names("dialects")}
     for model in models():
@@ -109,7 +118,7 @@ def dialects() -> str:
     return table(("protocol", "providers in the catalog"), rows)
 
 
-# ---- errors and retries --------------------------------------------------------------------------------------------------
+# ---- errors and retries ----
 
 ADVICE = {
     "rate_limit": "lower the limits to what the account has, or raise `rate_limit_patience`",
@@ -142,7 +151,8 @@ def kinds() -> str:
     rows = []
     for kind in ERROR_KINDS:
         retried = "yes" if kind in _verdicts.RETRIED else "no"
-        rows.append((f"`{kind}`", f"`{error_class(kind).__name__}`", ", ".join(statuses.get(kind, ())) or "–", retried, ADVICE[kind]))
+        meant = ", ".join(statuses.get(kind, ())) or "–"
+        rows.append((f"`{kind}`", f"`{error_class(kind).__name__}`", meant, retried, ADVICE[kind]))
     return table(("`error_kind`", "class", "statuses", "tried again", "what to do"), rows)
 
 
@@ -159,22 +169,28 @@ def blocking() -> str:
 def figures() -> str:
     rules = health.CooldownRules()
     rows = [
-        ("in flight at once when a client's burst begins", f"{pace.CLIENT_START}, doubling every {pace.CLIENT_DOUBLING * 1000:.0f} ms"),
-        ("… and a model's, when its requests are limited", f"the larger of {pace.LANE_START} and limit / 60, doubling every "
-         f"{pace.LANE_DOUBLING * 1000:.0f} ms, and one more for every good answer"),
+        ("in flight at once when a client's burst begins",
+         f"{pace.CLIENT_START}, doubling every {pace.CLIENT_DOUBLING * 1000:.0f} ms"),
+        ("… and a model's, when its requests are limited",
+         f"the larger of {pace.LANE_START} and limit / 60, doubling every {pace.LANE_DOUBLING * 1000:.0f} ms, "
+         "and one more for every good answer"),
         ("a burst is over when nothing was in flight for", f"{pace.REST:g} s"),
-        ("a cooldown starts on", f"{rules.in_a_row} 429s in a row, {rules.of_last} of the last {rules.last} replies, or a header that says 0 remaining"),
-        ("it lasts, when the provider named no time", f"{rules.first:g} s ({rules.first_scattered:g} s when good replies came between), "
+        ("a cooldown starts on", f"{rules.in_a_row} 429s in a row, {rules.of_last} of the last {rules.last} replies, "
+         "or a header that says 0 remaining"),
+        ("it lasts, when the provider named no time",
+         f"{rules.first:g} s ({rules.first_scattered:g} s when good replies came between), "
          f"doubling each time up to {rules.longest_default:g} s"),
         ("the doubling ends after", f"{rules.calm_after} replies without a 429"),
         ("added to a cooldown by chance", f"up to {rules.spread:.0%}, at most {rules.spread_most:g} s"),
-        ("in flight after a cooldown", f"{rules.recovery_start}, doubling every {rules.recovery_doubling:g} to {rules.recovery_doubling * 1.5:g} s"),
+        ("in flight after a cooldown", f"{rules.recovery_start}, doubling every {rules.recovery_doubling:g} to "
+         f"{rules.recovery_doubling * 1.5:g} s"),
         ("the first backoff of a prompt", f"0 to {retry.MULTIPLIER:g} s by chance"),
         ("each further one", f"twice the range, up to {retry.LONGEST_BACKOFF:g} s"),
         ("added to a Retry-After by chance", f"up to {retry.JITTER:.0%}"),
         ("prompts that must be refused before a model is blocklisted", f"{routing.CONFIRM}"),
         ("a blocklisted model is probed after", f"{lanes.PROBE_AFTER:g} s"),
-        ("tokens per byte of a prompt, before the first answers", f"{estimate.FIRST_RATIO:g}, and {estimate.OVERHEAD} for the roles"),
+        ("tokens per byte of a prompt, before the first answers",
+         f"{estimate.FIRST_RATIO:g}, and {estimate.OVERHEAD} for the roles"),
         ("answers before the expected output is less than `max_new_tokens`", f"{estimate.FEW_ANSWERS}"),
         ("a stopped attempt's worker is given up after", f"{scheduler.GRACE:g} s"),
         ("a wait for a file descriptor", f"{scheduler.CROWDED_WAIT:g} s, no attempt burnt"),
@@ -183,14 +199,14 @@ def figures() -> str:
     return table(("what", "how much"), rows)
 
 
-# ---- rehearsal -------------------------------------------------------------------------------------------------------------
+# ---- rehearsal ----
 
 def rehearsal_models() -> str:
     rows = []
     for profile in PROFILES.values():
         latency = profile.latency
         low = latency.low or (0 if math.isinf(latency.high) else latency.low)
-        took = f"{latency.typical:g} s" if math.isinf(latency.high) else f"{latency.typical:g} s ({low:g} to {latency.high:g})"
+        took = f"{latency.typical:g} s" + ("" if math.isinf(latency.high) else f" ({low:g} to {latency.high:g})")
         spoilt = sum(profile.faults.values())
         rows.append((
             f"`{profile.name}`", took, limits_of(profile.limits),
@@ -210,7 +226,7 @@ def of_docstring(module: object) -> str:
     return "\n" + "\n".join(lines) + "\n\n"
 
 
-# ---- the command line --------------------------------------------------------------------------------------------------------
+# ---- the command line ----
 
 def command(name: str) -> str:
     """The flags of one command, from its parser."""
@@ -232,9 +248,11 @@ def record_keys() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "settings": settings, "dialects": dialects, "kinds": kinds, "codes": codes, "blocking": blocking, "figures": figures,
-    "rehearsal-models": rehearsal_models, "answers": lambda: of_docstring(answers), "faults": lambda: of_docstring(faults),
-    "record-keys": record_keys, **{f"flags-{name}": (lambda name=name: command(name)) for name in ("run", "ask", "models", "rehearse")},
+    "settings": settings, "sampling-params": sampling_params, "dialects": dialects, "kinds": kinds, "codes": codes,
+    "blocking": blocking, "figures": figures, "rehearsal-models": rehearsal_models,
+    "answers": lambda: of_docstring(answers), "faults": lambda: of_docstring(faults), "record-keys": record_keys,
+    "flags-run": lambda: command("run"), "flags-ask": lambda: command("ask"), "flags-models": lambda: command("models"),
+    "flags-rehearse": lambda: command("rehearse"),
 }
 
 
