@@ -27,7 +27,7 @@ from deluge.readings import Readings
 from deluge.response import APIResponse
 from deluge.scheduler import Scheduler
 from deluge.surroundings import allowed_slots, check_threads
-from deluge.tasks import Call, Flight, Outcome, Task, failed
+from deluge.tasks import ENDED, Call, Flight, Outcome, Task, failed
 from deluge.tracker import StatusTracker
 from deluge.transport import Attempt, LeanTransport
 from deluge.wire import Verdict
@@ -235,6 +235,9 @@ class Engine(Readings):
     def hand_over(self, flight: Flight, outcome: Outcome | None) -> None:
         """The lobby has something that could take a while: a failure to be judged, a flight that has to connect."""
         with self._lock:
+            if outcome is not None and flight.task.state == ENDED:  # nothing to judge, and maybe no worker any more
+                self._finished(flight, outcome, False)
+                return
             now = time.monotonic()
             self._crew.assign([(flight, outcome)], now)
             self._step(now)
@@ -314,7 +317,9 @@ class Engine(Readings):
         self.awake = False
         self.courier.stop()
         self._lobby.stop()
-        self._crew.dismiss()
+        for flight in self._crew.dismiss():  # of prompts that were cancelled
+            verdict = Verdict("cancelled", message="the client was closed")
+            self.scheduler.finished(flight, Outcome(failed(flight.task, verdict)), time.monotonic())
         self._alarm.put(None)
         self.transport.close()
 

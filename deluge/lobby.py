@@ -39,29 +39,36 @@ class Lobby:
         self._poll: Any = None
         self._lock = threading.Lock()
         self._bell: tuple[int, int] | None = None
+        self._closed = False
 
     def park(self, parked: Parked) -> None:
-        """Takes over the waiting for a reply."""
+        """Takes over the waiting for a reply; ``OSError`` when that is not possible (any more)."""
         pending = parked.pending
         number = pending.fileno()
         poll = self._poll or self._start()
         self._waiting[number] = parked
         events = select.EPOLLIN | select.EPOLLONESHOT
-        if pending.connection.watched is poll:
-            poll.modify(number, events)
-        else:
-            pending.connection.watched = poll
-            poll.register(number, events)
+        try:
+            if pending.connection.watched is poll:
+                poll.modify(number, events)
+            else:
+                pending.connection.watched = poll
+                poll.register(number, events)
+        except (OSError, ValueError) as error:
+            if self._waiting.pop(number, None) is not None:  # else the thread has seen to it at its end
+                raise OSError(f"nobody can wait for this reply: {error}") from None
 
     def stop(self) -> None:
-        """Ends the thread; whoever still waits is not served any more."""
+        """Ends the thread; the connections of those who still wait are closed."""
         with self._lock:
-            poll, self._poll = self._poll, None
+            poll, self._poll, self._closed = self._poll, None, True
         if poll is not None:
             self._ring(poll)
 
     def _start(self) -> Any:
         with self._lock:
+            if self._closed:
+                raise OSError("the client was closed")
             if self._poll is None:
                 self._poll = select.epoll()
                 threading.Thread(target=self._run, args=(self._poll,), name="deluge-lobby", daemon=True).start()
@@ -91,6 +98,14 @@ class Lobby:
                 import os
 
                 os.close(self._bell[0])
+            while waiting:
+                self._let_go(waiting.popitem()[1])
+
+    def _let_go(self, parked: Parked) -> None:
+        """Gives back the slot of one whose prompt has ended already: threads do not end before all prompts have."""
+        flight = self._desk.landed(parked.flight, self._pilot.lost(parked, OSError("the client was closed")))
+        if flight is not None:
+            self._desk.hand_over(flight, None)
 
     def _attend(self, parked: Parked) -> None:
         """Serves one; whatever is wrong with it, the others are served."""

@@ -314,25 +314,25 @@ def test_a_body_without_end_is_bounded(rehearsal: RehearsalServer) -> None:
         assert answer.is_error and answer.error_kind in ("parse", "connection", "timeout")
 
 
-def test_more_slots_than_file_descriptors() -> None:
+@pytest.mark.parametrize("hard", ["4096", "100"])
+def test_more_slots_than_file_descriptors(hard: str) -> None:
     """The soft limit is raised, or what there is is used; every prompt is answered and no attempt is burned."""
     program = """
-import resource, sys
+import logging, resource, sys
+logging.basicConfig()
 from deluge import LLMClient
-from deluge.testing import RehearsalServer
-hard = int(sys.argv[1])
-server = RehearsalServer(latency=0.02)
-server.start()
-resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
-client = LLMClient("m", base_url=server.base_url, progress=None, max_requests_per_minute=None, max_tokens_per_minute=None,
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, int(sys.argv[1])))
+client = LLMClient("m", base_url=sys.argv[2], progress=None, max_requests_per_minute=None, max_tokens_per_minute=None,
                    max_concurrent_requests=200, max_attempts=1)
-answers = client.process_prompts([f"p{n}" for n in range(300)])
+answers = client.process_prompts([f"p {n}" for n in range(300)])
 print(sum(not a.is_error for a in answers), {a.error_message for a in answers if a.is_error})
 client.close()
 """
-    for hard in ("4096", "110"):
-        ran = subprocess.run([sys.executable, "-c", program, hard], capture_output=True, text=True, timeout=60, env=_env())
-        assert ran.stdout.startswith("300 "), ran.stdout + ran.stderr
+    with RehearsalServer(latency=0.05) as server:
+        ran = subprocess.run([sys.executable, "-c", program, hard, server.base_url], capture_output=True, text=True,
+                             timeout=60, env=_env())
+    assert ran.stdout.startswith("300 "), ran.stdout + ran.stderr
+    assert hard != "100" or "file descriptors" in ran.stderr
 
 
 # ---------------------------------------------------------------------- the command line

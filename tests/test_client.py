@@ -228,6 +228,24 @@ def test_close_cancels_what_is_queued_and_running(rehearsal: RehearsalServer) ->
     client.close()
 
 
+@pytest.mark.parametrize("count", [1, 30])
+def test_closing_over_and_over_loses_no_slot_and_no_socket(rehearsal: RehearsalServer, count: int) -> None:
+    client = client_of(rehearsal, max_concurrent_requests=20)
+    for _ in range(4):
+        rehearsal.hold()
+        handles = [client.start_nowait(f"p {n}") for n in range(count)]
+        if _ % 2:  # else the workers have hardly begun
+            rehearsal.wait_for(lambda: rehearsal.connections >= min(count, 20))
+        client.close()
+        assert {handle.result(5).error_kind for handle in handles} == {"cancelled"}
+        rehearsal.release()
+        assert client.process_prompts([f"q {n}" for n in range(40)], timeout=20)[-1].completion == "q 39"
+    assert client.drain(5) and client.status().running == 0
+    client.close()
+    del client, handles
+    gc.collect()
+
+
 def test_a_with_block_closes_for_good(rehearsal: RehearsalServer) -> None:
     with client_of(rehearsal) as client:
         assert client.ask("a").completion == "a"
