@@ -17,7 +17,7 @@ from deluge.tools import MCPServer, Tool
 
 MCP_BETA = "mcp-client-2025-11-20"
 # Those of the provider's own tools that need a word in the header still.
-_BETAS = {
+TOOL_BETAS = {
     "computer_20241022": "computer-use-2024-10-22", "bash_20241022": "computer-use-2024-10-22",
     "text_editor_20241022": "computer-use-2024-10-22", "computer_20250124": "computer-use-2025-01-24",
     "computer_20251124": "computer-use-2025-11-24", "advisor_20260301": "advisor-tool-2026-03-01",
@@ -39,7 +39,7 @@ class Toolbox:
 
 def toolbox(template: RequestTemplate, notes: Notes) -> Toolbox:
     """All tools of the call. ``InputError`` for an MCP server that only this side can call."""
-    box, strict = Toolbox(), _Strict(template, notes)
+    box, strict = Toolbox(), StrictTools(template, notes)
     for tool in template.options.tools:
         if isinstance(tool, Tool):
             box.tools.append(_function(tool, strict))
@@ -62,12 +62,12 @@ def _own(tool: Mapping[str, Any], box: Toolbox) -> None:
         box.betas.append(MCP_BETA)
         return
     box.tools.append(dict(tool))
-    beta = _BETAS.get(str(tool.get("type")))
+    beta = TOOL_BETAS.get(str(tool.get("type")))
     if beta is not None:
         box.betas.append(beta)
 
 
-def _function(tool: Tool, strict: _Strict) -> Wire:
+def _function(tool: Tool, strict: StrictTools) -> Wire:
     made: Wire = {"name": tool.name}
     if tool.description:
         made["description"] = tool.description
@@ -78,7 +78,7 @@ def _function(tool: Tool, strict: _Strict) -> Wire:
     return made
 
 
-class _Strict:
+class StrictTools:
     """Which tools Claude is held to. A request may have only so many of them."""
 
     def __init__(self, template: RequestTemplate, notes: Notes) -> None:
