@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from deluge._eventstream import stream_events
 from deluge._plugins import load
 from deluge._sse import server_events
 from deluge.dialects._rate_limits import exhausted_for
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("deluge.worker")
 _warned = logging.getLogger("deluge.params")
 
-_FRAMINGS: dict[str, Callable[[Iterable[bytes]], Iterator[ServerEvent]]] = {"sse": server_events}
+_FRAMINGS: dict[str, Callable[[Iterable[bytes]], Iterator[ServerEvent]]] = {
+    "sse": server_events, "eventstream": stream_events,
+}
 GOODBYE = 10.0  # seconds for the last call of an exchange
 _STREAMED = Ruling(None, "streamed")
 

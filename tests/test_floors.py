@@ -19,7 +19,8 @@ FLOORS = {
     # 5 engine
     "engine": 5, "scheduler": 5, "admission": 5, "routing": 5, "lanes": 5, "tasks": 5, "limits": 5, "retry": 5,
     "router": 5, "tracker": 5, "handles": 5, "courier": 5, "worker": 5,
-    "calls": 5, "summary": 5, "plan": 5, "rowplan": 5, "endpoints": 5, "lifecycle": 5, "crew": 5, "lobby": 5, "readings": 5, "surroundings": 5, "showing": 5, "waiting": 5,
+    "calls": 5, "summary": 5, "plan": 5, "rowplan": 5, "endpoints": 5, "lifecycle": 5, "crew": 5, "lobby": 5,
+    "readings": 5, "surroundings": 5, "showing": 5, "waiting": 5,
     # 4 edges
     "transport": 4, "caches": 4, "progress": 4, "mcp": 4, "journal": 4, "quota": 4, "worklist": 4,
     # 3 dialects
@@ -29,7 +30,7 @@ FLOORS = {
     # 1 content
     "prompt": 1, "tools": 1,
     # 0 words
-    "errors": 0, "params": 0, "usage": 0, "wire": 0, "_sse": 0, "_json": 0, "_plugins": 0, "_env": 0, "_log": 0,
+    "errors": 0, "params": 0, "usage": 0, "wire": 0, "_sse": 0, "_eventstream": 0, "_json": 0, "_plugins": 0, "_env": 0, "_log": 0,
     "_retry_after": 0, "_version": 0,
 }
 

@@ -43,7 +43,7 @@ def _claude(
     us: tuple[str, ...] = _US_CA_WEST, world: tuple[str, ...] = _WORLD_NO_ME,
 ) -> tuple[Model, Model]:
     """The row for the US profile and the one for the global profile."""
-    words = aliases.split()
+    words, family = aliases.split(), family.but("anthropic_fields")
     return (
         row(f"{id}-bedrock", f"us.anthropic.{name}", family, *prices, regions=us,
             aliases=" ".join(f"{word}-bedrock" for word in words)),
@@ -65,8 +65,11 @@ def _gpt(id: str, family: Family, *prices: float, aliases: str = "") -> tuple[Mo
     )
 
 
+# Served without the hour that later models keep what they cache.
+_OLD_CLAUDE = "anthropic_fields no_hour_caching"
 _NOVA = PLAIN.but(
-    "no_seed supports_images supports_files supports_video supports_tools supports_prompt_caching", max_output=5_000,
+    "no_seed supports_images supports_files supports_video supports_tools supports_prompt_caching no_tool_caching"
+    " no_hour_caching", max_output=5_000,
 )
 
 MODELS = (
@@ -92,11 +95,11 @@ MODELS = (
     *_claude("claude-4.5-haiku", "claude-haiku-4-5-20251001-v1:0", f.CLAUDE_4_5, 1.0, 5.0, us=_US_CA,
              world=_WORLD_2025),
     row("claude-4.1-opus-bedrock", "us.anthropic.claude-opus-4-1-20250805-v1:0", f.CLAUDE_4_1_OPUS, 15.0, 75.0,
-        regions=_US_3),
-    *_claude("claude-4-sonnet", "claude-sonnet-4-20250514-v1:0", f.CLAUDE_4_SONNET, 3.0, 15.0, us=_US_4,
+        regions=_US_3, flags=_OLD_CLAUDE),
+    *_claude("claude-4-sonnet", "claude-sonnet-4-20250514-v1:0", f.CLAUDE_4_SONNET.but("no_hour_caching"), 3.0, 15.0, us=_US_4,
              world=("ap-northeast-1", "eu-west-1", *_US_3)),
     row("claude-3-haiku-bedrock", "us.anthropic.claude-3-haiku-20240307-v1:0", f.CLAUDE_3, 0.25, 1.25,
-        regions=("us-east-1", "us-west-2")),
+        regions=("us-east-1", "us-west-2"), flags=_OLD_CLAUDE),
     *_gpt("gpt-6.1-sol", f.GPT_6_ALWAYS, 2.0, 10.0, 0.1, 2.5, aliases="gpt-6.1-bedrock"),
     *_gpt("gpt-6-astra", f.GPT_6_ALWAYS, 10.0, 50.0, 1.0, 12.5),
     *_gpt("gpt-6-sol", f.GPT_6, 2.0, 10.0, 0.2, 2.5, aliases="gpt-6-bedrock"),

@@ -1,0 +1,101 @@
+"""The dialect itself: prompt to request, reply to response."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from deluge.dialects._headers import address, headers, signer
+from deluge.dialects._parts import json_bytes
+from deluge.dialects.bedrock.body import Fragment, fragments
+from deluge.dialects.bedrock.messages import wire_prompt
+from deluge.dialects.bedrock.reply import parsed
+from deluge.dialects.bedrock.stream import streamed
+from deluge.dialects.bedrock.tools import tools_by_name
+from deluge.prompt import Text
+from deluge.request import OneCall, RequestContext
+from deluge.response import APIResponse
+from deluge.wire import Framing, HttpCall, HttpReply, Note, ServerEvent, StreamDelta
+
+_BY_NAME = Note("tools", "the conversation has tool calls, and this call has no tools: they are described by name only")
+_MAY_CALL = Note("tool_choice", "a conversation with tool calls needs its tools: the model may call them")
+
+
+class BedrockConverse(OneCall):
+    """``POST {base_url}/model/{model}/converse``, or ``/converse-stream``."""
+
+    name = "bedrock"
+    framing: Framing = "eventstream"
+
+    def build(self, ctx: RequestContext) -> HttpCall:
+        """The request: the part that all prompts of a call share is made once."""
+        memo = ctx.template.memo
+        fixed = memo.get(("bedrock", ctx.stream))
+        if fixed is None:
+            fixed = memo["bedrock", ctx.stream] = _fixed(ctx)
+        body, notes = _body(ctx, fixed)
+        return HttpCall(
+            "POST", fixed.url, fixed.headers, body, 0.0, ctx.stream, fixed.sign, fixed.sign_args, notes,
+        )
+
+    def parse(self, ctx: RequestContext, reply: HttpReply) -> APIResponse:
+        """The answer, or the error with its verdict."""
+        return parsed(ctx, reply)
+
+    def events(
+        self, ctx: RequestContext, events: Iterable[ServerEvent]
+    ) -> Generator[StreamDelta, None, APIResponse]:
+        """The pieces of a streamed answer, then the response."""
+        return streamed(ctx, events)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fixed:
+    """What does not depend on the prompt. ``head``: the body up to system and messages, which are added to it.
+
+    ``tools``: whether tools are in it; ``spare_tools`` go in where a conversation cannot be without; ``marks``: how
+    many cache points it has.
+    """
+
+    head: bytes
+    url: str
+    headers: dict[str, str]
+    notes: tuple[Note, ...]
+    sign: str | None
+    sign_args: Any
+    tools: bool
+    spare_tools: Fragment | None
+    marks: int
+
+
+def _fixed(ctx: RequestContext) -> _Fixed:
+    template = ctx.template
+    made = fragments(ctx)
+    sign, sign_args = signer(template, "bedrock")
+    what = "converse-stream" if ctx.stream else "converse"
+    accept = {"accept": "application/vnd.amazon.eventstream"} if ctx.stream else {}
+    return _Fixed(
+        head=json_bytes(made.body, "the body of the request")[:-1] + b",",
+        url=address(template, f"/model/{quote(template.model.name, safe='')}/{what}"),
+        headers=headers(template, "bedrock", accept), notes=made.notes, sign=sign, sign_args=sign_args,
+        tools="toolConfig" in made.body, spare_tools=made.spare_tools, marks=made.marks,
+    )
+
+
+def _body(ctx: RequestContext, fixed: _Fixed) -> tuple[bytes, tuple[Note, ...]]:
+    messages = ctx.prompt.messages
+    if len(messages) == 1 and ctx.template.options.cache is None:
+        (message,) = messages
+        if message.role == "user" and len(message.parts) == 1:
+            (part,) = message.parts
+            if type(part) is Text:
+                text = json_bytes(part.text, "the prompt")
+                return fixed.head + b'"messages":[{"role":"user","content":[{"text":' + text + b"}]}]}", fixed.notes
+    prompt = wire_prompt(ctx, fixed.marks)
+    body, notes = prompt.body, fixed.notes + prompt.notes
+    if prompt.called and not fixed.tools:
+        body = {"toolConfig": fixed.spare_tools or tools_by_name(prompt.called), **body}
+        notes = (*notes, _MAY_CALL if fixed.spare_tools else _BY_NAME)
+    return fixed.head + json_bytes(body, "the prompt")[1:], notes

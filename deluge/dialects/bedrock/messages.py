@@ -1,0 +1,190 @@
+"""Messages as Converse takes them.
+
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ContentBlock.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deluge.dialects._parts import result_parts
+from deluge.dialects.anthropic._notes import Notes
+from deluge.dialects.bedrock.caching import mark_prompt
+from deluge.dialects.bedrock.media import Media
+from deluge.dialects.bedrock.parts import NAME, cited_text
+from deluge.errors import InputError
+from deluge.prompt import Audio, File, Image, Message, Raw, Refusal, Text, Thinking, ToolCall, ToolResult
+from deluge.request import RequestContext
+from deluge.wire import Note
+
+_ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
+_SAID = (Thinking, ToolCall, ToolResult)
+
+Wire = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """``body``: system and messages. ``called``: the names of the tools that the conversation has calls of."""
+
+    body: Wire
+    notes: tuple[Note, ...] = ()
+    called: tuple[str, ...] = ()
+
+
+def wire_prompt(ctx: RequestContext, marks: int) -> Prompt:
+    """The conversation in Converse's words; ``marks``: the cache points that are taken already.
+
+    ``InputError`` names what this format has no words for.
+    """
+    words = _Words(ctx)
+    messages = ctx.prompt.messages
+    for place, message in enumerate(messages):
+        if message.role == "system":
+            words.system_message(message, messages[place + 1] if place + 1 < len(messages) else None)
+        else:
+            words.message(message)
+    if not words.messages:
+        raise InputError("Converse needs a message of the user's beside system messages")
+    words.check_end()
+    mark_prompt(ctx.template, words.system, words.messages, marks, words.notes)
+    system = {"system": words.system} if words.system else {}
+    return Prompt({**system, "messages": words.messages}, tuple(words.notes), tuple(dict.fromkeys(words.called)))
+
+
+class _Words:
+    """The conversation as it grows on the wire. Neighbours of one role are one message: roles have to alternate."""
+
+    __slots__ = ("model", "system", "messages", "notes", "called", "media")
+
+    def __init__(self, ctx: RequestContext) -> None:
+        self.model = ctx.model
+        self.system: list[Wire] = []
+        self.messages: list[Wire] = []
+        self.notes = Notes()
+        self.called: list[str] = []
+        self.media = Media(self.notes)
+
+    def system_message(self, message: Message, following: Message | None) -> None:
+        """In its place where the model takes it there (between a user's turn and the next answer), else at the top."""
+        blocks = [block for part in message.parts for block in self._blocks(part, "system")]
+        here = self.model.has("system_in_between") and self.messages and self.messages[-1]["role"] in ("user", "system")
+        if here and (following is None or following.role in ("assistant", "system")):
+            self._append("system", blocks)
+        else:
+            self.system += blocks
+
+    def message(self, message: Message) -> None:
+        """One message of ours."""
+        role = "assistant" if message.role == "assistant" else "user"
+        blocks: list[Wire] = []
+        for part in message.parts:
+            if type(part) is ToolResult and not part.built_in:
+                if role == "assistant":
+                    raise InputError("the result of a tool call belongs into a message of the user's or the tool's")
+                blocks.append(self._result(part))
+            elif type(part) is Raw and part.provider == NAME and _cited(part) is not None:
+                self._cite(blocks, part)
+            else:
+                blocks += self._blocks(part, role)
+        self._append(role, blocks)
+
+    def check_end(self) -> None:
+        """Most models refuse to go on with words that are put into their mouth; a document needs words beside it."""
+        for message in self.messages:
+            if any("document" in block for block in message["content"]):
+                _add_words(message["content"])
+        last = self.messages[-1]
+        if last["role"] != "assistant" or "toolUse" in last["content"][-1]:
+            return
+        if self.model.has("no_prefill"):
+            raise InputError("the model refuses a conversation that ends with the assistant's own words")
+        block = last["content"][-1]
+        text = block.get("text")
+        if isinstance(text, str) and text != text.rstrip():
+            block["text"] = text.rstrip()
+            self.notes.add("prompt", "the model goes on with the assistant's words without the blanks at their end")
+
+    def _append(self, role: str, blocks: list[Wire]) -> None:
+        """Results stand before everything else in a turn, whichever message they came with."""
+        if not blocks:
+            return
+        if self.messages and self.messages[-1]["role"] == role:
+            blocks = self.messages.pop()["content"] + blocks
+        if role == "user":
+            blocks.sort(key=lambda block: "toolResult" not in block)
+        self.messages.append({"role": role, "content": blocks})
+
+    def _cite(self, blocks: list[Wire], part: Raw) -> None:
+        """A text with its sources stands for the text alone that came before it."""
+        if blocks and blocks[-1] == {"text": _cited(part)}:
+            blocks.pop()
+        blocks.append(dict(part.data))
+
+    def _blocks(self, part: Any, role: str) -> list[Wire]:
+        """The blocks for one part: none for what is empty, or was meant for another provider."""
+        kind = type(part)
+        if kind is Text or kind is Refusal:
+            return [{"text": part.text}] if part.text.strip() else []
+        if kind in _SAID:
+            return self._said(part) if role == "assistant" else []
+        if role != "system" and kind in (Image, File, Audio):
+            return [self.media.block(part)]
+        if kind is Raw and part.provider == NAME and isinstance(part.data, Mapping):
+            return [dict(part.data)]
+        if kind is Raw and role == "assistant":
+            return []
+        what = f"a block of {part.provider}" if kind is Raw else f"a part of type {kind.__name__}"
+        raise InputError(f"{what} cannot be sent in a Converse message of this role")
+
+    def _said(self, part: Any) -> list[Wire]:
+        """What only the model says: thoughts and calls, its provider's own as they came."""
+        if type(part) is Thinking:
+            block = _thought(part) if self.model.has("reasoning") else None
+            return [] if block is None else [block]
+        if part.built_in:
+            name = "toolUse" if type(part) is ToolCall else "toolResult"
+            return [dict(part.raw)] if isinstance(part.raw, Mapping) and name in part.raw else []
+        arguments = {"unreadable": part.text or ""} if part.error is not None else dict(part.arguments)
+        self.called.append(part.name)
+        return [{"toolUse": {"toolUseId": _id(part.id), "name": part.name, "input": arguments}}]
+
+    def _result(self, result: ToolResult) -> Wire:
+        content = [block for part in result_parts(result) for block in self._blocks(part, "user")]
+        made: Wire = {"toolUseId": _id(result.tool_call_id), "content": content}
+        if result.is_error:
+            made["status"] = "error"
+        return {"toolResult": made}
+
+
+def _cited(part: Raw) -> str | None:
+    """The words of a block with sources; None for another block."""
+    inner = part.data.get("citationsContent") if isinstance(part.data, Mapping) else None
+    return cited_text(inner) if isinstance(inner, Mapping) else None
+
+
+def _thought(part: Thinking) -> Wire | None:
+    """Thoughts go back only to whom they came from, unchanged."""
+    if part.provider == NAME and isinstance(part.raw, Mapping):
+        return dict(part.raw)
+    if part.provider in (None, NAME) and part.signature is not None and not part.redacted:
+        return {"reasoningContent": {"reasoningText": {"text": part.text, "signature": part.signature}}}
+    return None
+
+
+def _add_words(blocks: list[Wire]) -> None:
+    """Beside a document there must be a text: its name, where the user gave none."""
+    if not any("text" in block for block in blocks):
+        document = next(block["document"] for block in blocks if "document" in block)
+        blocks.append({"text": document["name"]})
+
+
+def _id(id: str) -> str:
+    """Ids of other providers may hold what is not taken here: the same id gives the same new one."""
+    if _ID.fullmatch(id):
+        return id
+    return "tooluse_" + hashlib.sha256(id.encode("utf-8", "surrogatepass")).hexdigest()[:24]
