@@ -38,7 +38,6 @@ class Admission:
         self.default_limits = default_limits
         self.ramp = Ramp.of_client()
         self.lanes: dict[LaneKey, Lane] = {}
-        self.turns: deque[Call] = deque()
         self.polls: deque[Task] = deque()
         self.flights: set[Flight] = set()
         self.running = 0
@@ -52,6 +51,7 @@ class Admission:
         self._first_at = 0.0
         self._first_refusal: LimitingFactor = "requests/min"
         self._note_at = 0.0
+        self._turns = 0  # turns that calls have had so far
 
     def lane_of(self, task: Task) -> Lane:
         """The lane of the task's model and key, made when it is first needed."""
@@ -72,8 +72,9 @@ class Admission:
         queue = call.ready.get(lane)
         if queue is None:
             if not call.ready:
-                self.turns.append(call)
-            queue = call.ready[lane] = Queue()
+                self._serve(call)  # it begins at the end of the line
+            queue = call.ready[lane] = Queue(call)
+            lane.join(queue)
         heappush(queue, (task.number, task))
         lane.waiting += 1
         self.waiting += 1
@@ -100,12 +101,11 @@ class Admission:
             self._first = None
         queue = task.call.ready.get(lane)
         if queue is not None and queue.leave(lane):
-            self._drop_queue(task.call, lane)
+            lane.leave(queue)
 
-    def _drop_queue(self, call: Call, lane: Lane) -> None:
-        del call.ready[lane]
-        if not call.ready:
-            self.turns.remove(call)
+    def _serve(self, call: Call) -> None:
+        self._turns += 1
+        call.served = self._turns
 
     def fill(self, now: float) -> None:
         """Starts whatever may start now; ``starts`` collects the flights."""
@@ -197,35 +197,20 @@ class Admission:
         return best
 
     def _by_turn(self, now: float, exempt: bool) -> Task | None:
-        for lane in self.lanes.values():
-            if lane.waiting and lane.holder is None and lane.retry_at <= now:
-                break
-        else:
-            return None
-        turns = self.turns
-        for _ in range(len(turns)):
-            call = turns[0]
-            best = self._head_of(call, now, exempt)
-            if best is not None:
-                return best
-            if call.ready:
-                turns.rotate(-1)
-            else:
-                turns.popleft()
-        return None
+        """The oldest task of the call whose last turn is longest ago, among those that their lanes admit.
 
-    def _head_of(self, call: Call, now: float, exempt: bool) -> Task | None:
-        """The oldest head of this call that its lane admits. A lane that refuses keeps the head as its holder."""
-        best: Task | None = None
-        for lane in list(call.ready):
-            if lane.retry_at > now or lane.holder is not None or (exempt and not lane.exempt):
-                continue
-            head = call.ready[lane].head(lane)
-            if head is None:
-                del call.ready[lane]
-            elif lane.admits(head, now) and (best is None or head.number < best.number):
-                best = head
-        return best
+        A lane that refuses keeps the task as its holder.
+        """
+        while True:
+            best: Task | None = None
+            for lane in self.lanes.values():
+                if not lane.waiting or lane.holder is not None or lane.retry_at > now or (exempt and not lane.exempt):
+                    continue
+                task = lane.next()
+                if task is not None and (best is None or _before(task, best)):
+                    best = task
+            if best is None or best.lane is None or best.lane.admits(best, now):
+                return best
 
     def _fly(self, task: Task, now: float) -> None:
         lane, call, tokens = task.lane, task.call, task.tokens
@@ -239,9 +224,8 @@ class Admission:
         lane.waiting -= 1
         self.waiting -= 1
         if not queue or (queue.left and queue.head(lane) is None):
-            self._drop_queue(call, lane)
-        if call.ready and self.turns[0] is call:
-            self.turns.rotate(-1)
+            lane.leave(queue)
+        self._serve(call)
         if self.running == 0:
             self.ramp.began(now)
         own = lane.take(tokens, now)
@@ -288,3 +272,8 @@ class Admission:
         if deadline < self.deadline_at:
             self.deadline_at = deadline
         self.starts.append(flight)
+
+
+def _before(task: Task, other: Task) -> bool:
+    """Whether it is this task's turn rather than the other's, of another lane."""
+    return (task.call.served, task.number) < (other.call.served, other.number)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from heapq import heapify, heappop, heappush, heapreplace
 from random import Random
 
 from deluge.limits import LaneHealth, Mode, Pace, QuotaBucket, Ramp, Reservation, TokenEstimator
 from deluge.models.model import Limits, Model
 from deluge.status import LimitingFactor
-from deluge.tasks import Task
+from deluge.tasks import Queue, Task
 from deluge.wire import Verdict
 
 PROBE_AFTER = 300.0  # seconds after which one prompt tries a blocklisted model again
@@ -27,7 +29,7 @@ class Lane:
     __slots__ = (
         "model", "bucket", "health", "ramp", "pace", "estimator", "running", "slots", "exempt", "shared_requests", "waiting",
         "holder", "retry_at", "refusal", "suspects", "blocked", "blocked_at", "probe", "closed_until", "_own_rpm",
-        "_own_tokens",
+        "_own_tokens", "_turns", "_gone", "_joined",
     )
 
     def __init__(
@@ -58,6 +60,41 @@ class Lane:
         self.blocked_at = 0.0
         self.probe: Task | None = None
         self.closed_until = 0.0
+        self._turns: list[tuple[int, int, Queue]] = []  # the queues by the last turn of their calls, as far as known
+        self._joined = self._gone = 0
+
+    def join(self, queue: Queue) -> None:
+        """A call begins to wait here."""
+        self._joined += 1
+        heappush(self._turns, (queue.call.served, self._joined, queue))
+
+    def leave(self, queue: Queue) -> None:
+        """A call has nothing left that waits here. Sweeps when most have gone, so that they are not kept."""
+        del queue.call.ready[self]
+        self._gone += 1
+        if 2 * self._gone > len(self._turns):
+            self._turns = [turn for turn in self._turns if turn[2].call.ready.get(self) is turn[2]]
+            heapify(self._turns)
+            self._gone = 0
+
+    def queues(self) -> Iterator[Queue]:
+        """What waits here, by call."""
+        return (turn[2] for turn in list(self._turns) if turn[2].call.ready.get(self) is turn[2])
+
+    def next(self) -> Task | None:
+        """The oldest task of the call whose last turn is longest ago."""
+        turns = self._turns
+        while turns:
+            served, joined, queue = turns[0]
+            call = queue.call
+            if call.ready.get(self) is not queue:
+                heappop(turns)
+                self._gone -= 1
+            elif served != call.served:
+                heapreplace(turns, (call.served, joined, queue))
+            else:
+                return queue.head(self)
+        return None
 
     def follow(self, shared_rpm: float | None) -> None:
         """The user chose the client-wide limits: from now on they hold for this lane too."""
@@ -78,8 +115,8 @@ class Lane:
     def most_tokens(self, shared_tpm: float | None) -> float | None:
         """The tokens that one prompt may have at most: a minute's worth, of the lane or of the client."""
         own = None if self.bucket is None else self.bucket.tokens_per_minute
-        finite = [value for value in (own, None if self._own_tokens else shared_tpm) if value is not None]
-        return min(finite) if finite else None
+        shared = None if self._own_tokens else shared_tpm
+        return shared if own is None or (shared is not None and shared < own) else own
 
     def admits(self, task: Task, now: float) -> bool:
         """Whether this task may start, as far as the lane is concerned; if not, it holds the lane until it may."""

@@ -8,7 +8,7 @@ from typing import Any
 from deluge.admission import Admission
 from deluge.lanes import PROBE_AFTER, Lane
 from deluge.response import APIResponse
-from deluge.tasks import ENDED, QUEUED, Call, Task, complete, failed
+from deluge.tasks import ENDED, QUEUED, Queue, Task, complete, failed
 from deluge.tracker import StatusTracker
 from deluge.wire import Verdict
 
@@ -109,7 +109,7 @@ class Routing(Admission):
     def _close(self, lane: Lane, until: float, now: float) -> None:
         """No request of this lane is welcome for longer than anybody waits: its queue hops, or ends with a RateLimitError."""
         lane.closed_until = max(lane.closed_until, until)
-        self._reroute(lane, self.turns, now)
+        self._reroute(lane, lane.queues(), now)
 
     def _suspect(self, lane: Lane, task: Task, verdict: Verdict, now: float) -> None:
         """The key or the model was refused. A second prompt confirms it; a probe that fails confirms it again."""
@@ -122,7 +122,7 @@ class Routing(Admission):
         lane.suspects.clear()
         text = "a model is blocklisted: its key or its name is refused; one prompt tries again in 5 minutes"
         self.messages.append(("WARNING", text, {"model": lane.model, "kind": verdict.kind}))
-        self._reroute(lane, self.turns, now)
+        self._reroute(lane, lane.queues(), now)
 
     def _reopen(self, lane: Lane) -> None:
         """An answer: whatever was held against the key or the model is forgotten."""
@@ -135,13 +135,10 @@ class Routing(Admission):
         if lane is not None and lane.probe is task:
             lane.probe = None
 
-    def _reroute(self, lane: Lane, calls: Iterable[Call], now: float) -> None:
-        """Admits again what these calls have queued in a lane that has shut."""
-        for call in list(calls):
-            queue = call.ready.get(lane)
-            if not queue:
-                continue
-            self._drop_queue(call, lane)
+    def _reroute(self, lane: Lane, queues: Iterable[Queue], now: float) -> None:
+        """Admits again what waits in these queues of a lane that has shut."""
+        for queue in list(queues):
+            lane.leave(queue)
             for _, task in sorted(queue):
                 if task.state == QUEUED and task.lane is lane:
                     self.forget(task)

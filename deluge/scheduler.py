@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Iterable
+from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 from typing import Any
 
@@ -20,6 +20,7 @@ from deluge.tracker import StatusTracker
 from deluge.wire import Verdict
 
 GRACE = 0.5  # seconds that a stopped attempt has to come back before its worker is given up (a name look-up cannot be stopped)
+HEADER_WAIT = 60.0  # a header that says "nothing left" is believed for so long; then a 429 has to say it
 CROWDED_WAIT = 0.2  # seconds before a prompt tries again to get a file descriptor
 
 BACKOFF, POLL, CALL_ENDS = range(3)
@@ -46,11 +47,10 @@ class Scheduler(Routing):
 
     # ------------------------------------------------------------------ events
 
-    def submit(self, tasks: Iterable[Task], now: float) -> None:
+    def submit(self, tasks: Sequence[Task], now: float) -> None:
         """New tasks, in order."""
-        count = 0
+        self.tracker.started(len(tasks))
         for task in tasks:
-            count += 1
             task.created_at = now
             task.call.unfinished.add(task)
             if task.call.closed is not None:
@@ -58,7 +58,6 @@ class Scheduler(Routing):
                 continue
             task.model = self._pick(task)
             self._admit(task, now)
-        self.tracker.started(count)
 
     def finished(self, flight: Flight, outcome: Outcome, now: float) -> None:
         """A worker came back."""
@@ -92,9 +91,8 @@ class Scheduler(Routing):
     def cancel_call(self, call: Call, now: float, message: str = "cancelled") -> int:
         """Ends all tasks of a call; how many there were."""
         call.closed = message
-        if call.ready:
-            call.ready.clear()
-            self.turns.remove(call)
+        for lane, queue in list(call.ready.items()):
+            lane.leave(queue)
         tasks = sorted(call.unfinished)
         for task in tasks:
             self.cancel(task, now, Verdict("cancelled", message=message))
@@ -188,7 +186,7 @@ class Scheduler(Routing):
         if response.status_code is not None and (verdict is None or verdict.kind != "rate_limit"):
             lane.health.good(now)
         if outcome.nothing_left is not None:
-            lane.health.nothing_left(now, outcome.nothing_left)
+            lane.health.nothing_left(now, min(outcome.nothing_left, HEADER_WAIT))
         if verdict is not None:
             self._judge(flight, outcome, verdict, now)
         else:
@@ -259,7 +257,7 @@ class Scheduler(Routing):
         if lane.health.limited(now, after, flight.switch.sent_at):
             values = {"model": lane.model, "cooldown_in": round(lane.health.cooling_until - now, 3)}
             self.messages.append(("INFO", "a lane cools down", values))
-            self._reroute(lane, [call for call in self.turns if call.fallbacks], now)
+            self._reroute(lane, [queue for queue in lane.queues() if queue.call.fallbacks], now)
         lane.pace.limited(now)
 
     # ------------------------------------------------------------------ waiting and ending

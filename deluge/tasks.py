@@ -44,10 +44,11 @@ class Receiver(Protocol):
 class Queue(list["tuple[int, Task]"]):
     """A heap of the tasks of one call that wait in one lane, oldest first; some of them may have left since."""
 
-    __slots__ = ("left",)
+    __slots__ = ("call", "left")
 
-    def __init__(self) -> None:
+    def __init__(self, call: Call) -> None:
         super().__init__()
+        self.call = call
         self.left = 0
 
     def head(self, lane: Lane) -> Task | None:
@@ -75,7 +76,7 @@ class Call:
 
     __slots__ = (
         "id", "templates", "router", "fallbacks", "policy", "request_timeout", "stream_timeout", "background_timeout",
-        "receiver", "context", "postprocess", "cache", "ready", "unfinished", "name", "closed",
+        "receiver", "context", "postprocess", "cache", "ready", "served", "unfinished", "name", "closed",
         "__weakref__",
     )
 
@@ -100,6 +101,7 @@ class Call:
         self.name = name
         self.closed: str | None = None  # why nothing of it is sent any more
         self.ready: dict[Lane, Queue] = {}  # the scheduler's
+        self.served = 0  # the number of its last turn
         self.unfinished: set[Task] = set()
 
     def __repr__(self) -> str:
