@@ -172,6 +172,7 @@ class StatusTracker(Totals):
     def snapshot(self) -> StatusSnapshot:
         """The counters at this instant, frozen; from any thread, at any time (some 20 microseconds)."""
         done = self._succeeded + self._failed + self._cancelled  # before `started`, so that it is never the larger one
+        usage, cost = self.usage, self.cost
         latencies = self._latencies.copy()
         end = self._end(done)
         retries = self._retries_by_kind.copy()
@@ -181,8 +182,8 @@ class StatusTracker(Totals):
             cancelled=self._cancelled, cut=self._cut, cut_at_default=self._cut_at_default, resumed=self._resumed,
             duplicates=self._duplicates, cache_hits=self._cache_hits, requests_sent=self._sent,
             retries=sum(retries.values()), retries_by_kind=retries, failed_by_kind=self._failed_by_kind.copy(),
-            rate_limit_errors=self._rate_limit_errors, possibly_billed=self._possibly_billed, usage=self.usage,
-            cost=self.cost, unpriced=self._unpriced, limiting_factor=self.limiting_factor, limited_by=self._spent(end),
+            rate_limit_errors=self._rate_limit_errors, possibly_billed=self._possibly_billed, usage=usage,
+            cost=cost, unpriced=self._unpriced, limiting_factor=self.limiting_factor, limited_by=self._spent(end),
             capacity=self._capacity, seconds=0.0 if self._began_at is None else max(0.0, end - self._began_at),
             latency_p50=percentile(latencies, 0.5), latency_p95=percentile(latencies, 0.95), models=self._models.copy(),
         )
