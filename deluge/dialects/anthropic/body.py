@@ -17,6 +17,7 @@ from deluge.wire import Note
 # What the user's own fields may not replace: they would no longer belong to this prompt, this model or this call.
 _OURS = ("model", "messages", "system", "stream")
 _CHOICES = {"auto": "auto", "none": "none", "required": "any", "any": "any"}
+_FAST_BETA = "fast-mode-2026-02-01"
 
 Fragment = dict[str, Any]
 
@@ -49,7 +50,7 @@ def fragments(ctx: RequestContext) -> Fragments:
         **_tools(box),
         **_tool_choice(template, thought, box, notes),
         **marked_tools(template, box.tools, notes),
-        **_tier(template, notes),
+        **_tier(template, box, notes),
         **({"stream": True} if ctx.stream else {}),
     }
     _not_here(template, notes)
@@ -130,7 +131,11 @@ def _tool_choice(template: RequestTemplate, thought: Thoughts, box: Toolbox, not
     return {"tool_choice": {"type": "tool", "name": choice} if word is None else {"type": word}}
 
 
-def _tier(template: RequestTemplate, notes: Notes) -> Fragment:
+def _tier(template: RequestTemplate, box: Toolbox, notes: Notes) -> Fragment:
+    """The tier, or the speed: https://platform.claude.com/docs/en/build-with-claude/fast-mode"""
+    if template.options.service_tier == "fast" and template.model.has("supports_fast"):
+        box.betas.append(_FAST_BETA)
+        return {"speed": "fast"}
     tier = notes.keep(_settings.service_tier(template))
     return {} if tier is None else {"service_tier": tier}
 
