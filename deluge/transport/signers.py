@@ -7,6 +7,7 @@ from threading import Lock
 from typing import Any
 
 from deluge.errors import ConfigError
+from deluge.transport._aws import AwsSigner
 from deluge.transport._lean import Signer
 from deluge.wire import HttpCall
 
@@ -15,7 +16,7 @@ _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 def signers() -> Mapping[str, Signer]:
     """The signers by the name that a call's ``sign`` has."""
-    return {"google": GoogleSigner()}
+    return {"aws": AwsSigner(), "google": GoogleSigner()}
 
 
 class GoogleSigner:
@@ -58,9 +59,9 @@ class GoogleSigner:
 
 def _google_auth() -> tuple[Any, Any, Any]:
     try:
-        import google.auth
-        import google.auth.exceptions
-        import google.auth.transport.requests
+        import google.auth  # type: ignore[import-not-found,import-untyped,unused-ignore]
+        import google.auth.exceptions  # type: ignore[import-not-found,import-untyped,unused-ignore]
+        import google.auth.transport.requests  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
         raise ConfigError(
             "Vertex AI without a token needs google-auth: pip install 'deluge-llm[vertex]', or set VERTEX_ACCESS_TOKEN"
