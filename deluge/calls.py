@@ -16,6 +16,7 @@ from deluge.response import APIResponse
 from deluge.tasks import Call, Task
 
 WINDOW = 4  # x slots: how much of the input one call may have under way
+JOBS = 10_000  # the least window of a call whose prompts are jobs in the background: those hold no slot while they run
 MOST_BUFFERED = 10_000  # finished responses that an ordered iterator holds back for an earlier one
 SETTLE = 0.5  # seconds that an interrupted call waits for what is being delivered already
 CHUNK = 256  # prompts that are made before the first of them is sent
@@ -100,7 +101,8 @@ class Feed:
         self.call = call
         self.added = 0
         self.over = False
-        self.full_at = WINDOW * engine.scheduler.slots
+        self._least = JOBS if any(template.options.background for template in call.templates.values()) else 0
+        self.full_at = max(WINDOW * engine.scheduler.slots, self._least)
         self._items = enumerate(prompts)
         self._make = make
         self._until = until
@@ -110,7 +112,7 @@ class Feed:
 
     def window(self) -> int:
         """How many may be under way at once."""
-        size = WINDOW * self.engine.scheduler.slots
+        size = max(WINDOW * self.engine.scheduler.slots, self._least)
         if len(self.call.templates) > 1:
             size += min(self.engine.stuck(self.call), STRETCH * size)
         return size

@@ -55,10 +55,10 @@ class Chat:
     def _completion(self, request: Request, ask: Ask, answer: Answer) -> Reply:
         body = request.json
         copies = body.get("n") or 1
-        usage, tier = _usage(answer, copies), body.get("service_tier")
+        usage = _usage(answer, copies)
         frame = {
             "id": f"chatcmpl-{request.number}", "object": "chat.completion", "created": int(time.time()),
-            "model": ask.model, "service_tier": _TIERS.get(tier, tier), "system_fingerprint": "fp_rehearsal",
+            "model": ask.model, "service_tier": tier_of(body.get("service_tier")), "system_fingerprint": "fp_rehearsal",
         }
         written = usage["completion_tokens"]
         reply = Reply(model=ask.model, prompt=ask.prompt, identity=str(hash(ask.turns)),
@@ -114,6 +114,11 @@ class Chat:
                      prompt=reply.prompt, identity=reply.identity)
 
 
+def tier_of(asked: Any) -> Any:
+    """The tier that is billed."""
+    return _TIERS.get(asked, asked) if isinstance(asked, (str, type(None))) else asked
+
+
 def _usage(answer: Answer, copies: int) -> dict[str, Any]:
     usage = answer.usage
     written = usage.output_tokens * copies
@@ -141,18 +146,23 @@ def _choice(index: int, answer: Answer, body: Mapping[str, Any]) -> dict[str, An
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
             for call in answer.calls
         ]
-    logprobs = _logprobs(pieces(answer.text), body) if body.get("logprobs") else None
-    return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": answer.finish}
+    logged = _logprobs(pieces(answer.text), body) if body.get("logprobs") else None
+    return {"index": index, "message": message, "logprobs": logged, "finish_reason": answer.finish}
 
 
 def _logprobs(words: Sequence[str], body: Mapping[str, Any]) -> dict[str, Any]:
+    return {"content": logprobs(words, body), "refusal": None}
+
+
+def logprobs(words: Sequence[str], body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The log probabilities of the words, with as many others as the request wants."""
     count = body.get("top_logprobs") or 0
     rows = []
     for at, word in enumerate(words):
         first = -0.01 - share(word, at) / 2
         others = [_logprob(word if rank == 0 else f"{word[:2]}{rank}", first - rank) for rank in range(count)]
         rows.append({**_logprob(word, first), "top_logprobs": others})
-    return {"content": rows, "refusal": None}
+    return rows
 
 
 def _logprob(word: str, value: float) -> dict[str, Any]:

@@ -22,9 +22,10 @@ from deluge.testing.faults import Fault, Script
 from deluge.testing.limits import Limiter, RateLimits
 from deluge.testing.loop import EventLoop
 from deluge.testing.profiles import ECHO, PROFILES, Profile
+from deluge.testing.responses import WIRE as RESPONSES
 from deluge.testing.service import Service
 
-WIRES: tuple[Wire, ...] = (CHAT,)
+WIRES: tuple[Wire, ...] = (CHAT, RESPONSES)
 
 logger = logging.getLogger("deluge.testing")
 

@@ -38,7 +38,8 @@ class Service:
         """The protocol's reply, or its error when the key is wrong or the body is no JSON object."""
         if self.api_key is not None and request.key() != self.api_key:
             return Reply(401, wire.error(401, "Incorrect API key provided.", code="invalid_api_key"))
-        if request.method == "POST" and not isinstance(request.json, dict):
+        bare = not request.body and request.path.endswith("/cancel")
+        if request.method == "POST" and not bare and not isinstance(request.json, dict):
             return Reply(400, wire.error(400, "We could not parse the JSON body of your request."))
         return wire.reply(request, self)
 

@@ -13,7 +13,7 @@ PROVIDER = Provider(
     "rehearsal", "rehearsal:", flags=frozenset({"embedded"}), key_optional=True,
     service_tiers=("auto", "default", "flex", "priority"),
 )
-UNLISTED = f.UNLISTED.but(context=1_000_000, max_output=128_000)
+UNLISTED = f.UNLISTED.but("reasoning_summaries", context=1_000_000, max_output=128_000)
 _TIERS = {"flex": 0.5, "priority": 2.0, "batch": 0.5}
 row = rows_of(PROVIDER)
 MODELS = (
