@@ -1,4 +1,4 @@
-"""Whatever bytes a server sends, parsing gives a response; whatever schema a user gives, closing it gives one that is lawful."""
+"""Whatever bytes a server sends, parsing gives a response; whatever schema a user gives, what is sent is lawful."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ class _Words:
         if role != "system" and kind is File:
             self.old |= role == "assistant"
             return [_document(part)]
-        if kind is Raw and part.provider == NAME and isinstance(part.data, Mapping) and "type" in part.data:
+        if kind is Raw and part.provider == NAME and _has_type(part.data):
             block = dict(part.data)
             self.old |= role == "assistant" and block["type"] == "document"
             self.old |= role == "user" and block["type"] == "text" and bool(block.get("citations"))
@@ -150,9 +150,9 @@ class _Words:
         if type(part) is Thinking:
             block = _thought(part)
             return [] if block is None else [block]
-        own = isinstance(part.raw, Mapping) and part.raw.get("type") is not None
+        own = _has_type(part.raw)
         if type(part) is ToolResult:
-            return [dict(part.raw)] if own and part.type == part.raw["type"] else []
+            return [dict(part.raw)] if own and part.raw["type"].endswith("_tool_result") else []
         if part.built_in:
             return [dict(part.raw)] if own and part.provider == NAME else []
         arguments = {"unreadable": part.text or ""} if part.error is not None else dict(part.arguments)
@@ -172,6 +172,10 @@ class _Words:
         if image.detail != "auto":
             self.notes.add("detail", "images have no such setting here")
         return {"type": "image", "source": _source(image)}
+
+
+def _has_type(block: Any) -> bool:
+    return isinstance(block, Mapping) and isinstance(block.get("type"), str)
 
 
 def _citations(part: Raw) -> Any:

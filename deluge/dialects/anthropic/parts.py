@@ -23,7 +23,8 @@ def content_parts(blocks: list[Any]) -> tuple[Part, ...]:
 
 
 def _parts(block: dict[str, Any]) -> Iterator[Part]:
-    kind = block.get("type")
+    word = block.get("type")
+    kind = word if isinstance(word, str) else ""
     if kind == "text" and isinstance(block.get("text"), str):
         yield Text(block["text"])
         if block.get("citations"):
@@ -37,7 +38,7 @@ def _parts(block: dict[str, Any]) -> Iterator[Part]:
         yield _call(block, block.keys() - _PLAIN_CALL)
     elif kind in _BUILT_IN_CALLS:
         yield _call(block, True, built_in=True)
-    elif isinstance(kind, str) and kind.endswith("_tool_result") and isinstance(block.get("tool_use_id"), str):
+    elif kind.endswith("_tool_result") and isinstance(block.get("tool_use_id"), str):
         yield _result(block, kind)
     else:
         yield Raw(NAME, block)

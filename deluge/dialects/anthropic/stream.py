@@ -140,7 +140,7 @@ class _Block:
 
     def take(self, delta: dict[str, Any]) -> Iterator[StreamDelta]:
         """What one piece adds."""
-        kind = delta.get("type")
+        kind = str(delta.get("type"))
         if kind == "input_json_delta":
             text = delta.get("partial_json")
             if isinstance(text, str) and text:
