@@ -336,6 +336,12 @@ class LLMClient:
     def __repr__(self) -> str:
         return f"<LLMClient {self.name} | {len(self._pool)} models | {self._engine.reading(repr)}>"
 
+    def __copy__(self) -> Self:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.copy()
+
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_dict, (self.to_dict(),)
 
@@ -354,13 +360,15 @@ class LLMClient:
         """The plan of this thread's handles: one call, so that a thread with many handles is one among the others."""
         key = (self._config, self._pool)
         kept = getattr(self._local, "plan", None)
-        if not options and kept is not None and kept[0] == key and kept[1].call.closed is None:
+        if not options and kept is not None and kept[0] == key and kept[1].lasts():
             self._check_open()
             plan: Plan = kept[1]
             return plan
         plan = self._plan(options, None)
         if not options:
             self._local.plan = (key, plan)
+        if plan.timeout is not None:
+            self._engine.ends_at(plan.call, plan.timeout)
         return plan
 
     def _feed(self, items: Iterable[Any], options: CallOptions, receiver: Any) -> Feed | None:

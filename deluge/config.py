@@ -83,6 +83,11 @@ class ClientConfig(BaseModel):
         except TypeError as error:
             raise ConfigError(f"LLMClient: {error}") from None
 
+    @field_validator("max_requests_per_minute", "max_tokens_per_minute", mode="before")
+    @classmethod
+    def _no_limit(cls, value: Any) -> Any:
+        return None if value == math.inf else value
+
     @field_validator("model_names", "fallback_models", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
@@ -154,6 +159,9 @@ class ClientConfig(BaseModel):
     def changed(self, **changes: Any) -> ClientConfig:
         """A checked copy; what was set before stays set."""
         kept = {name: getattr(self, name) for name in self.model_fields_set}
+        scalars = {name: changes[name] for name in SCALARS if name in changes}
+        if scalars and self.sampling_params and "sampling_params" not in changes:
+            kept["sampling_params"] = tuple(entry.replace(**scalars) for entry in self.sampling_params)
         return ClientConfig.checked({**kept, **changes})
 
 

@@ -70,7 +70,10 @@ class Plan:
     ) -> None:
         unknown = sorted(set(options) - OPTION_NAMES)
         if unknown:
-            raise TypeError(f"unknown argument {unknown[0]!r}; a call takes {', '.join(sorted(OPTION_NAMES))}")
+            raise TypeError(
+                f"unknown argument {unknown[0]!r}; a call takes {', '.join(sorted(OPTION_NAMES))}; "
+                "temperature and the like go into sampling_params"
+            )
         self.engine = engine
         self.config = config
         self.options = request_options(config, options)
@@ -114,6 +117,12 @@ class Plan:
         if self.call.cache is not None:
             made.key = self.key_of(conversation)
         return made
+
+    def lasts(self) -> bool:
+        """Whether the next handle of this thread may go with it: nothing that it was made from can have changed."""
+        context = self.call.context
+        same = context is None or context == contextvars.copy_context()
+        return same and self.call.closed is None and not callable(self.config.api_key)
 
     def cached(self, task: Task) -> APIResponse | None:
         """The answer that the response cache has for this prompt. A cache that fails is a cache that has nothing."""

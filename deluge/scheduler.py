@@ -171,7 +171,7 @@ class Scheduler(Routing):
                 bucket.refund(reservation)
                 continue
             bucket.sent(reservation, flight.switch.sent_at or now)
-            if response is None or response.status_code is None:
+            if response is None or outcome.lost or response.status_code is None:
                 continue  # under way, or lost: it stays charged as it was reserved
             used = response.usage.total_tokens
             if used or response.is_error:

@@ -187,7 +187,7 @@ class Outcome:
     when its headers say that nothing remains. ``ruling``: the retry policy's answer to a failure.
     """
 
-    __slots__ = ("response", "next_call", "exchange", "sent", "stale", "crowded", "nothing_left", "ruling", "streamed")
+    __slots__ = ("response", "next_call", "exchange", "sent", "stale", "crowded", "nothing_left", "ruling", "cut", "streamed")
 
     def __init__(
         self, response: APIResponse | None = None, *, next_call: HttpCall | None = None,
@@ -202,7 +202,19 @@ class Outcome:
         self.crowded = crowded
         self.nothing_left = nothing_left
         self.ruling: Ruling | None = None
+        self.cut = False
         self.streamed = streamed
+
+    @property
+    def lost(self) -> bool:
+        """Whether an answer may have been made, and billed, that never came whole: no usable reply to what was sent."""
+        response = self.response
+        if response is None or not response.is_error or not self.sent:
+            return False
+        status = response.status_code
+        if status is None or self.cut:
+            return True
+        return 200 <= status < 300 and response.error_kind == "parse" and response.usage is NO_USAGE
 
 
 def failed(task: Task, verdict: Verdict, status_code: int | None = None) -> APIResponse:
@@ -219,10 +231,9 @@ def attempt_of(flight: Flight, outcome: Outcome, now: float, wall: float) -> Att
     response = outcome.response
     assert response is not None
     kind = response.error_kind if response.is_error else None
-    lost = bool(kind) and outcome.sent and response.status_code is None
     return Attempt(
         flight.task.model, response.status_code, kind, wall + flight.started_at, now - flight.started_at,
-        response.usage, response.cost, response.request_id, lost,
+        response.usage, response.cost, response.request_id, outcome.lost,
     )
 
 

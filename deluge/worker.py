@@ -123,6 +123,8 @@ class Pilot:
         return self.transport.send(call, flight.switch)  # type: ignore[arg-type]
 
     def _outcome(self, flight: Flight, reply: HttpReply, dialect: Dialect, ctx: RequestContext) -> Outcome:
+        if reply.failure == "timeout":
+            reply.message = f"no whole answer within {flight.task.call.request_timeout:g} s (request_timeout)"
         return _landed(dialect.parse(ctx, reply), reply, ctx.now)
 
     def _exchange(self, flight: Flight, dialect: Dialect, ctx: RequestContext) -> Outcome:
@@ -245,7 +247,7 @@ def rule(task: Task, outcome: Outcome, now: float) -> Ruling:
     return task.call.policy.judge(Failure(
         attempt=task.burned + task.rate_limited + 1, first_attempt_at=task.first_at, now=now, verdict=verdict,
         error=exception_of(response), idle=task.idle, timeouts_so_far=task.timeouts + timeout,
-        possibly_billed=outcome.sent and response.status_code is None, rate_limited=task.rate_limited + limited,
+        possibly_billed=outcome.lost, rate_limited=task.rate_limited + limited,
         limited_for=task.limited_for,
     ))
 
@@ -254,8 +256,10 @@ def _landed(response: APIResponse, reply: HttpReply, wall_now: float) -> Outcome
     failure = reply.failure
     if failure is None:
         return Outcome(response, sent=reply.sent, nothing_left=exhausted_for(reply.headers, wall_now))
-    lost = failure == "connection" and not reply.replied
-    return Outcome(response, sent=reply.sent, stale=lost and reply.reused, crowded=TOO_MANY_FILES in reply.message)
+    dead = failure == "connection" and not reply.replied and reply.reused
+    outcome = Outcome(response, sent=reply.sent, stale=dead, crowded=TOO_MANY_FILES in reply.message)
+    outcome.cut = True
+    return outcome
 
 
 def _read_all(reply: HttpReply) -> None:
