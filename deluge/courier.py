@@ -151,7 +151,7 @@ def keep(task: Task, response: APIResponse) -> None:
     worth = not response.is_error and (response.completion or response.tool_calls)
     if worth and call.cache is not None and task.key is not None:
         prompt = task.prompt.keyed(task.key)
-        _in_context(call, call.cache.put, prompt, response)
+        _in_context(call, call.cache.put, prompt, response.replaced())  # hooks may change the one that is delivered
 
 
 def _keep_late(pairs: Pairs) -> None:

@@ -312,6 +312,22 @@ def test_timeout_of_a_long_input(rehearsal: RehearsalServer) -> None:
     client.close()
 
 
+def test_timeout_of_a_handle(rehearsal: RehearsalServer) -> None:
+    with client_of(rehearsal) as client:
+        late = client.start_nowait("[[latency 60]]", timeout=0.2)
+        other = client.start("[[latency 0.4]] in time")
+        assert late.result(5).error_kind == "cancelled"
+        assert other.result(5).error_kind is None
+
+
+def test_a_key_that_is_a_function_is_asked_for_every_call() -> None:
+    keys = iter(["one", "two", "three", "four"])
+    with RehearsalServer(latency=0.0, api_key="three") as server, client_of(server, api_key=lambda: next(keys)) as client:
+        assert client.start("a").result(5).is_error
+        assert client.ask("b").is_error
+        assert client.start("c").result(5).completion == "c"
+
+
 # ---------------------------------------------------------------------- pool, weights, hops
 
 def test_weights_are_exact_shares(rehearsal: RehearsalServer) -> None:
