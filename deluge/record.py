@@ -24,7 +24,7 @@ RECORD_KEYS = (
 
 def record(
     response: APIResponse, *, id: str | int | float | None = None, index: int | None = None, key: str | None = None,
-    occurrence: int = 0, metadata: Mapping[str, Any] | None = None, prompts: bool = True,
+    occurrence: int | None = None, metadata: Mapping[str, Any] | None = None, prompts: bool = True,
 ) -> dict[str, Any]:
     """The flat record of a response: ``RECORD_KEYS``, None where something is not known; times are epoch seconds (UTC).
 

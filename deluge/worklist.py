@@ -298,6 +298,13 @@ class RecordWriter:
             with suppress(OSError):
                 os.ftruncate(self._file, os.fstat(self._file).st_size - written)
 
+    def discard(self) -> None:
+        """Takes a file away that this writer made and that has no record."""
+        if self._new and not self.records:
+            with suppress(OSError):
+                os.unlink(self.path)
+        self._stale = False
+
     def close(self) -> None:
         """Closes the file; stdout stays open."""
         file, self._file = self._file, -1
@@ -310,9 +317,8 @@ class RecordWriter:
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
             self._forget_old()
-        elif self._new and not self.records:
-            with suppress(OSError):
-                os.unlink(self.path)
+        else:
+            self.discard()
         self.close()
 
 

@@ -209,6 +209,20 @@ def test_a_signal_keeps_what_is_finished(tmp_path: Path, name: str, code: int, w
     assert len(records(path)) == 100 and not any(item["is_error"] for item in records(path))
 
 
+def test_a_signal_before_the_first_answer_leaves_nothing_behind(tmp_path: Path) -> None:
+    write(tmp_path / "in.jsonl", '"one"', '"two"')
+    with RehearsalServer(script=["hang"] * 10) as server:
+        with subprocess.Popen(
+            [*DELUGE, "run", "in.jsonl", "-m", "m", "--base-url", server.base_url, "-o", "out.jsonl"],
+            stderr=subprocess.PIPE, env=environment(), cwd=tmp_path, text=True,
+        ) as process:
+            wait_until(lambda: server.count == 2, process)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130 and "interrupted: nothing was answered yet" in errors
+    assert not (tmp_path / "out.jsonl").exists()
+
+
 def wait_until(true: Any, process: subprocess.Popen[str]) -> None:
     """Looks until it is true; the test's own time limit is the process's."""
     for _ in range(600):
@@ -228,6 +242,7 @@ def wait_until(true: Any, process: subprocess.Popen[str]) -> None:
 def test_ask(tmp_path: Path) -> None:
     assert deluge(tmp_path, "ask", "What is 6 * 7?", *ECHO).stdout == "42\n"
     assert deluge(tmp_path, "ask", "-", *ECHO, input="from stdin").stdout == "from stdin\n"
+    assert deluge(tmp_path, "ask", "a\udcffb", *ECHO).stdout == "a?b\n"
     assert deluge(tmp_path, "ask", "piece by piece", "--stream", *ECHO).stdout == "piece by piece\n"
 
 

@@ -261,7 +261,7 @@ def answer(**fields: Any) -> APIResponse:
 
 
 def test_a_record_has_every_key_in_order() -> None:
-    made = record(answer(), id="x", key="k")
+    made = record(answer(), id="x", key="k", occurrence=0)
     assert list(made) == list(RECORD_KEYS) == API_MD_KEYS
     first = [made[key] for key in ("v", "index", "id", "key", "occurrence", "prompt", "completion")]
     assert first == [1, 2, "x", "k", 0, "Hi", "Hello"]

@@ -5,6 +5,7 @@ Exit codes: 0 all answered, 1 some failed, 2 wrong usage, 130 Ctrl-C, 141 nobody
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -23,6 +24,8 @@ COMMANDS = {"run": run, "ask": ask, "models": list_models, "rehearse": rehearse}
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and gives its exit code. Never raises for what a user can cause."""
     options = parsed(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # answers hold whatever a model says; a terminal shows less
     with Signals() as signals:
         try:
             return COMMANDS[options.command](options, signals)

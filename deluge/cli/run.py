@@ -75,6 +75,7 @@ class Job:
         except KeyboardInterrupt:
             self._settle()
             self.notice = f"{signals.word}: {self._done()}"
+            writer.discard()
             return signals.exit_code
         finally:
             with self._lock:
@@ -115,6 +116,8 @@ class Job:
 
     def _done(self) -> str:
         count = 0 if self._writer is None else self._writer.records
+        if not count:
+            return "nothing was answered yet"
         where = "were written to stdout" if self._options.output == "-" else f"are in {self._options.output}"
         return f"the records of {count:,} prompts {where}"
 
