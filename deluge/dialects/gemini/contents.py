@@ -12,11 +12,10 @@ from deluge.prompt import Audio, File, Image, Message, Raw, Refusal, Text, Think
 from deluge.request import RequestContext
 
 NAME = "gemini"
-# What a part of the API is, as opposed to what is told about a whole answer (kept raw too, but never sent back).
-BLOCKS = frozenset({
-    "text", "inlineData", "fileData", "functionCall", "functionResponse", "executableCode", "codeExecutionResult",
-    "toolCall", "toolResponse", "audioTranscription",
-})
+# What is told about a whole answer: kept raw as blocks are, but never sent back.
+ABOUT = ("groundingMetadata", "citationMetadata", "urlContextMetadata")
+# The blocks of what the provider's own tools gave back.
+RESULTS = ("codeExecutionResult", "toolResponse")
 # What stands for the signature of a call that this API did not make, or made without one:
 # https://ai.google.dev/gemini-api/docs/thought-signatures
 UNSIGNED = "skip_thought_signature_validator"
@@ -80,7 +79,13 @@ class _Words:
     # -- the model's own words ---------------------------------------------------------------------------------------
 
     def _model(self, message: Message) -> list[Wire]:
-        parts = [made for made in map(self._own, message.parts) if made is not None]
+        parts: list[Wire] = []
+        for part in message.parts:
+            made = self._own(part)
+            if made is not None and made.keys() == {"thoughtSignature"} and parts:
+                parts[-1].update(made)  # the seal of a picture
+            elif made is not None:
+                parts.append(made)
         if self.signed:
             call = next((part for part in parts if "functionCall" in part), None)
             if call is not None:  # of parallel calls the API signs the first
@@ -96,10 +101,12 @@ class _Words:
             return _sealed({"text": part.text, "thought": True}, part) if part.provider == NAME else None
         if kind is ToolCall:
             return self._call(part)
-        if kind is ToolResult or kind is Raw:
-            data = part.raw if kind is ToolResult else part.data
-            ours = kind is ToolResult or part.provider == NAME
-            return dict(data) if ours and isinstance(data, Mapping) and not BLOCKS.isdisjoint(data) else None
+        if kind is ToolResult:
+            ours = isinstance(part.raw, Mapping) and any(name in part.raw for name in RESULTS)
+            return dict(part.raw) if ours else None
+        if kind is Raw:
+            ours = part.provider == NAME and isinstance(part.data, Mapping) and not any(name in part.data for name in ABOUT)
+            return dict(part.data) if ours else None
         return self._part(part)
 
     def _call(self, call: ToolCall) -> Wire | None:

@@ -7,12 +7,11 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
-from deluge.dialects.gemini.contents import NAME
+from deluge.dialects.gemini.contents import ABOUT, NAME, RESULTS
 from deluge.prompt import Audio, File, Image, Part, Raw, Text, Thinking, ToolCall, ToolResult
 
-_ABOUT = ("groundingMetadata", "citationMetadata", "urlContextMetadata")
 _CALLS = ("executableCode", "toolCall")
-_RESULTS = ("codeExecutionResult", "toolResponse")
+_MEDIA = (Image, Audio, File)
 _PLAIN_CALL = frozenset({"functionCall", "thoughtSignature"})
 _PLAIN_FUNCTION = frozenset({"id", "name", "args"})
 
@@ -25,9 +24,12 @@ def candidate_parts(candidate: Mapping[str, Any], response_id: Any) -> tuple[Par
     calls = 0
     for block in blocks if isinstance(blocks, list) else ():
         if isinstance(block, Mapping):
-            parts.append(_part(block, call_id(response_id, calls)))
+            part = _part(block, call_id(response_id, calls))
+            parts.append(part)
             calls += "functionCall" in block
-    about = {name: candidate[name] for name in _ABOUT if candidate.get(name)}
+            if isinstance(part, _MEDIA) and block.get("thoughtSignature"):  # they have no room for it
+                parts.append(Raw(NAME, {"thoughtSignature": block["thoughtSignature"]}))
+    about = {name: candidate[name] for name in ABOUT if candidate.get(name)}
     if about:
         parts.append(Raw(NAME, about))
     return tuple(parts)
@@ -46,13 +48,13 @@ def _part(block: Mapping[str, Any], made_id: str) -> Part:
     if isinstance(block.get("functionCall"), Mapping):
         return _call(block, block["functionCall"], made_id, seal)
     for name in ("inlineData", "fileData"):
-        media = _media(block.get(name)) if seal is None and block.get("thought") is not True else None
+        media = _media(block.get(name)) if block.get("thought") is not True else None
         if media is not None:
             return media
     for name in _CALLS:
         if isinstance(block.get(name), Mapping):
             return _built_in_call(name, block, block[name], made_id, seal)
-    for name in _RESULTS:
+    for name in RESULTS:
         if isinstance(block.get(name), Mapping):
             return _built_in_result(name, block, block[name])
     return Raw(NAME, dict(block))
