@@ -30,7 +30,7 @@ _CODES: dict[str, Rule] = {
         "data_residency_mismatch", "invalid_image", "invalid_image_format", "invalid_base64_image",
         "invalid_image_url", "image_too_large", "image_too_small", "image_parse_error", "invalid_image_mode",
         "image_file_too_large", "unsupported_image_media_type", "empty_image_file", "failed_to_download_image",
-        "image_file_not_found", "invalid_encrypted_content", "invalid_request_error",
+        "image_file_not_found", "invalid_encrypted_content",
     ), ("bad_request", False)),
     "vector_store_timeout": ("server", False),
 }
@@ -130,7 +130,8 @@ def _no_answer(ctx: RequestContext, reply: HttpReply, data: Any) -> APIResponse:
     if status == "cancelled":
         return _failed(ctx, reply, Verdict("cancelled", message="the provider says that the answer was cancelled"), data)
     if status == "failed" or error:
-        return refused(ctx, reply, _problem(data), status_in(data), data)
+        faulty = isinstance(error, dict) and error.get("type") == "invalid_request_error"
+        return refused(ctx, reply, _problem(data), status_in(data, 400 if faulty else 500), data)
     if status in PENDING:
         message = f"the answer is not ready (status {status}): set background=True to wait for it"
         return _failed(ctx, reply, Verdict("bad_request", message=message), data)
