@@ -46,7 +46,7 @@ class Routing(Admission):
             return
         lane = self.lane_of(task)
         other: str | None = None
-        if self._shut(lane, task, now):
+        if self._shut(lane, now):
             other = self._other(task, now)
             if other is None:
                 self._end(task, failed(task, self._why_shut(lane, now)), now)
@@ -65,13 +65,13 @@ class Routing(Admission):
             lane.probe = task
         self.enqueue(task)
 
-    def _shut(self, lane: Lane, task: Task, now: float) -> bool:
-        """Whether the lane takes nothing, not even this task as the probe of a blocklisted model."""
+    def _shut(self, lane: Lane, now: float) -> bool:
+        """Whether the lane takes nothing, not even one prompt as the probe of a blocklisted model."""
         if now < lane.closed_until:
             return True
         if lane.blocked is None:
             return False
-        return now - lane.blocked_at < PROBE_AFTER or lane.probe not in (None, task)
+        return now - lane.blocked_at < PROBE_AFTER or lane.probe is not None
 
     def _why_shut(self, lane: Lane, now: float) -> Verdict:
         if lane.blocked is not None:
@@ -102,7 +102,7 @@ class Routing(Admission):
             task.model = name
             lane = self.lane_of(task)
             task.model = before
-            if not self._shut(lane, task, now) and (cooling or now >= lane.health.cooling_until):
+            if not self._shut(lane, now) and (cooling or now >= lane.health.cooling_until):
                 return name
         return None
 

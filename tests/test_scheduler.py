@@ -94,6 +94,18 @@ def test_many_calls_of_one_prompt_each_cost_no_more_than_one_call():
     assert not any(lane._turns for lane in story.scheduler.lanes.values())
 
 
+def test_calls_that_wait_in_another_lane_keep_their_turns():
+    story = Story(slots=3)
+    slow = model("slow", requests_per_minute=1)
+    for _ in range(50):
+        story.submit(story.call([slow]))
+    bulk = story.submit(story.call(), 30)
+    while any(task.id not in story.responses for task in bulk):
+        story.answer(next(flight.task for flight in story.flying if flight.task.model == "a"))
+    story.run()
+    assert [id for _, id, name in story.started if name == "slow"] == list(range(1, 51))
+
+
 def test_shares_of_two_models_are_exact():
     story = Story(slots=100)
     story.submit(story.call(["a", "b"], weights=[3, 1]), 40)
@@ -360,6 +372,14 @@ def test_a_cooling_lane_sends_its_prompts_to_the_fallbacks_and_to_nobody_else():
     assert story.tried(tasks[0]) == [("a", "rate_limit"), ("b", None)]
     assert story.tried(tasks[7]) == [("b", None)]
     assert story.tried(plain[0]) == [("a", "rate_limit"), ("a", None)]
+
+
+def test_a_header_that_says_nothing_is_left_is_believed_for_a_minute():
+    story = Story(slots=1)
+    first, second = story.submit(story.call(), 2)
+    assert story.answer(first, nothing_left=6 * 3_600.0) == []
+    assert story.wait(59.0) == []
+    assert story.wait(10.0) == [second.id]
 
 
 def test_an_empty_account_fails_at_once_or_hops():

@@ -76,6 +76,7 @@ class World(Story):
         scheduler = self.scheduler
         assert scheduler.running <= max(scheduler.slots, self.most_running) and scheduler.running == len(scheduler.flights)
         assert scheduler.waiting == sum(lane.waiting for lane in scheduler.lanes.values())
+        assert all(lane.slots is None or lane.running <= lane.slots for lane in scheduler.lanes.values())
         assert scheduler.wake_at > self.now or scheduler.wake_at == pytest.approx(self.now)
         for flight in self.flying[len(self.flying) - len(started):]:
             self._leave(flight)
@@ -282,6 +283,20 @@ def test_the_minute_is_used_whatever_the_latency(latency):
     assert len(world.sent) >= 0.98 * 1_200 - 120 * 0.02
     world.live()
     world.check_ends()
+
+
+def test_a_refilling_bucket_gives_its_burst_and_its_refill():
+    world = World(6, slots=500, rpm=600, faults=0.3, mode="bucket")
+    world.bring(world.call(), 2_400)
+    began = world.now
+    world.live()
+    world.check_ends()
+    times = [sent.at for sent in world.sent]
+    for at in range(0, len(times), 37):
+        inside = bisect_left(times, times[at] + MINUTE) - at
+        assert inside <= 600 + 600
+    for at in range(700, 2_300, 100):
+        assert 0.97 * (at - 600) / 10.0 < times[at] - began < 1.03 * (at - 600) / 10.0 + 1.0
 
 
 def test_a_provider_that_slices_its_minute_is_met_with_few_429s():
