@@ -19,6 +19,7 @@ WINDOW = 4  # x slots: how much of the input one call may have under way
 JOBS = 10_000  # the least window of a call whose prompts are jobs in the background: those hold no slot while they run
 MOST_BUFFERED = 10_000  # finished responses that an ordered iterator holds back for an earlier one
 SETTLE = 0.5  # seconds that an interrupted call waits for what is being delivered already
+FAR = 1 << 62  # a goal that nobody waits for
 CHUNK = 256  # prompts that are made before the first of them is sent
 BATCH = 64  # prompts under way from which responses are taken a few at a time
 BATCH_WAIT = 0.002
@@ -39,7 +40,7 @@ class Gathering:
 
     def __init__(self) -> None:
         self.done = 0
-        self.goal = 0
+        self.goal = FAR
         self.wake: Callable[[], None] | None = None
         self._condition = threading.Condition()
 
@@ -62,7 +63,9 @@ class Gathering:
         """Blocks until that many responses have come."""
         with self._condition:
             self.goal = goal
-            return self._condition.wait_for(lambda: self.done >= goal, timeout)
+            reached = self._condition.wait_for(lambda: self.done >= goal, timeout)
+            self.goal = FAR
+            return reached
 
 
 class ResultList(Gathering):

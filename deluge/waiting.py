@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from deluge.calls import CHUNK, Feed, ResultList
+from deluge.calls import CHUNK, FAR, Feed, ResultList
 from deluge.response import APIResponse
 
 
@@ -40,3 +40,4 @@ async def _reach(gathered: ResultList, event: asyncio.Event, goal: int) -> None:
     while gathered.done < goal:
         await event.wait()
         event.clear()
+    gathered.goal = FAR
