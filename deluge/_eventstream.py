@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from binascii import crc32
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from struct import Struct
 
 from deluge.wire import ServerEvent
@@ -43,6 +43,19 @@ def stream_events(chunks: Iterable[bytes]) -> Iterator[ServerEvent]:
             start += length
         if start:
             del held[:start]
+
+
+def framed(headers: Mapping[str, str], payload: bytes = b"") -> bytes:
+    """One message with these headers, all of them texts."""
+    block = b"".join(_text_header(name, value) for name, value in headers.items())
+    lengths = _PRELUDE.pack(_FRAME + len(block) + len(payload), len(block), 0)[:-_CHECKSUM.size]
+    message = lengths + _CHECKSUM.pack(crc32(lengths)) + block + payload
+    return message + _CHECKSUM.pack(crc32(message))
+
+
+def _text_header(name: str, value: str) -> bytes:
+    key, text = name.encode("utf-8"), value.encode("utf-8")
+    return bytes((len(key),)) + key + bytes((_TEXT,)) + _LENGTH.pack(len(text)) + text
 
 
 def _check_prelude(lengths: bytearray, length: int, headers: int, checksum: int) -> None:

@@ -5,6 +5,8 @@ A recording is a JSON file in ``tests/recordings/<dialect>/``:
     {"name", "model": id of the catalog or {"flags": [...], "efforts", "price", ...}, "prompt", "params", "options",
      "status", "headers", "reply": object or text, "stream": [text of the server-sent events ...], "expect": {...}}
 
+In an AWS event stream the items of ``stream`` are pairs: headers (or the type of the event) and payload.
+
 With both ``reply`` and ``stream`` the two must give the same response. ``expect`` names what is checked.
 """
 
@@ -18,6 +20,7 @@ from typing import Any
 import pytest
 
 from deluge import _plugins
+from deluge._eventstream import framed, stream_events
 from deluge._sse import server_events
 from deluge.dialects._replies import failure_response
 from deluge.models.model import Model, Price, Provider
@@ -32,6 +35,7 @@ from deluge.wire import HttpReply, StreamDelta
 FOLDER = Path(__file__).parents[1] / "recordings"
 FILES = sorted(FOLDER.glob("*/*.json"))
 NOW = 1_700_000_000.0
+FRAMINGS = {"sse": server_events, "eventstream": stream_events}
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -67,9 +71,15 @@ def body_of(data: dict[str, Any]) -> bytes:
     return reply.encode("utf-8", "surrogatepass") if isinstance(reply, str) else json.dumps(reply).encode()
 
 
+def framed_item(headers: Any, payload: Any) -> bytes:
+    if isinstance(headers, str):
+        headers = {":event-type": headers, ":content-type": "application/json", ":message-type": "event"}
+    return framed(headers, json.dumps(payload).encode())
+
+
 def replayed(dialect: Any, ctx: RequestContext, chunks: list[bytes]) -> tuple[list[StreamDelta], APIResponse]:
     deltas: list[StreamDelta] = []
-    events = dialect.events(ctx, server_events(chunks))
+    events = dialect.events(ctx, FRAMINGS[dialect.framing](chunks))
     while True:
         try:
             deltas.append(next(events))
@@ -127,7 +137,7 @@ def test_recording(path: Path) -> None:
 
 
 def replay_stream(data: dict[str, Any], dialect: Any, folder: str, expect: dict[str, Any], whole: Any) -> None:
-    raw = "".join(data["stream"]).encode()
+    raw = b"".join(item.encode() if isinstance(item, str) else framed_item(*item) for item in data["stream"])
     ctx = context(data, folder, stream=True)
     ways = [[raw], [raw[i:i + 1] for i in range(len(raw))]]
     dice = random.Random(7)

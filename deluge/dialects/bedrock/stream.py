@@ -123,7 +123,8 @@ class _Block:
             elif name == "toolResult" and isinstance(value, list):
                 self.results += value
             elif name == "image" and isinstance(value, dict):
-                self._blob("image", (value.get("source") or {}).get("bytes") if isinstance(value.get("source"), dict) else None)
+                source = value.get("source")
+                self._blob("image", source.get("bytes") if isinstance(source, dict) else None)
             elif value is not None:
                 self.others[name] = value
 
@@ -131,24 +132,24 @@ class _Block:
         """The block as an unstreamed reply has it; empty when nothing is known of it."""
         begun, texts = self.begun, {name: "".join(pieces) for name, pieces in self.texts.items()}
         if "toolUse" in begun or "input" in texts:
-            call = begun.get("toolUse")
-            return {"toolUse": {**(call if isinstance(call, dict) else {}), "input": _read(texts.get("input", ""))}}
+            return {"toolUse": {**self._start("toolUse"), "input": _read(texts.get("input", ""))}}
         if "toolResult" in begun or self.results:
-            result = begun.get("toolResult")
-            return {"toolResult": {**(result if isinstance(result, dict) else {}), "content": _joined(self.results)}}
+            return {"toolResult": {**self._start("toolResult"), "content": _joined(self.results)}}
         if "thinking" in texts or "signature" in texts:
             words = {"text": texts.get("thinking", "")}
-            if "signature" in texts:
-                words["signature"] = texts["signature"]
-            return {"reasoningContent": {"reasoningText": words}}
+            signature = {"signature": texts["signature"]} if "signature" in texts else {}
+            return {"reasoningContent": {"reasoningText": {**words, **signature}}}
         if "redacted" in self.blobs:
             return {"reasoningContent": {"redactedContent": _one(self.blobs["redacted"])}}
         if "image" in self.blobs:
-            image = begun.get("image")
-            return {"image": {**(image if isinstance(image, dict) else {}), "source": {"bytes": _one(self.blobs["image"])}}}
+            return {"image": {**self._start("image"), "source": {"bytes": _one(self.blobs["image"])}}}
         if self.citations:
             return {"citationsContent": {"content": [{"text": texts.get("text", "")}], "citations": self.citations}}
         return {"text": texts["text"]} if "text" in texts else {**begun, **self.others}
+
+    def _start(self, name: str) -> dict[str, Any]:
+        begun = self.begun.get(name)
+        return begun if isinstance(begun, dict) else {}
 
     def _grow(self, name: str, text: str, kind: Any) -> Iterator[StreamDelta]:
         self.texts.setdefault(name, []).append(text)
