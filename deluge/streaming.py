@@ -43,11 +43,14 @@ def open_stream(engine: Engine, plan: Plan, prompt: Any, showing: Showing) -> St
     if plan.timeout is not None:
         engine.ends_at(plan.call, plan.timeout)
     engine.submit([task])
-    return _pieces(engine, task, sink, leave)
+    pieces = _pieces(engine, task, sink, leave)
+    next(pieces)
+    return pieces
 
 
 def _pieces(engine: Engine, task: Task, sink: _Sink, leave: Any) -> Stream:
     try:
+        yield StreamDelta("text")  # taken by whoever opens the stream: from here on dropping it, even unread, ends the prompt
         while True:
             item = sink.queue.get()
             yield item

@@ -276,6 +276,4 @@ def _read_all(reply: HttpReply) -> None:
 def _cut(switch: Any, error: Exception) -> tuple[Any, str]:
     if getattr(switch, "aborted", False):
         return getattr(switch, "reason", "cancelled"), "the stream was stopped"
-    if isinstance(error, TimeoutError):
-        return "timeout", "the stream was silent for too long"
-    return "connection", f"the stream was cut: {error}"
+    return getattr(error, "kind", "connection"), f"the stream was cut: {error}"
