@@ -21,11 +21,12 @@ from deluge.testing.exchange import SECRET_HEADERS, Plan, Reply, Request, Seen, 
 from deluge.testing.faults import Fault, Script
 from deluge.testing.limits import Limiter, RateLimits
 from deluge.testing.loop import EventLoop
+from deluge.testing.messages import WIRE as MESSAGES
 from deluge.testing.profiles import ECHO, PROFILES, Profile
 from deluge.testing.responses import WIRE as RESPONSES
 from deluge.testing.service import Service
 
-WIRES: tuple[Wire, ...] = (CHAT, RESPONSES)
+WIRES: tuple[Wire, ...] = (CHAT, RESPONSES, MESSAGES)
 
 logger = logging.getLogger("deluge.testing")
 
