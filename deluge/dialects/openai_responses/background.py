@@ -69,7 +69,7 @@ def _pending(reply: HttpReply) -> str | None:
     """The id of the job that this reply tells of, while it is not done."""
     data = _object(reply)
     job = data.get("id")
-    return job if data.get("status") in PENDING and isinstance(job, str) and job else None
+    return job if str(data.get("status")) in PENDING and isinstance(job, str) and job else None
 
 
 def _readable(reply: HttpReply) -> bool:

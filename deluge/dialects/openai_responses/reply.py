@@ -61,7 +61,7 @@ def answered(ctx: RequestContext, reply: HttpReply, data: Any) -> APIResponse:
     if type(data) is not dict or type(data.get("output")) is not list or data.get("error"):
         return _no_answer(ctx, reply, data)
     status, output = data.get("status"), data["output"]
-    if status not in _DONE and status is not None:
+    if status is not None and not (type(status) is str and status in _DONE):
         return _no_answer(ctx, reply, data)
     parts = _parts(output)
     template = ctx.template
@@ -126,7 +126,7 @@ def _no_answer(ctx: RequestContext, reply: HttpReply, data: Any) -> APIResponse:
     """A failed or cancelled answer, an error inside a 200, or nothing that could be an answer."""
     if not isinstance(data, dict):
         return error_response(ctx, reply, parse_verdict("the reply is not an object"), raw=data)
-    status, error = data.get("status"), data.get("error")
+    status, error = str(data.get("status")), data.get("error")
     if status == "cancelled":
         return _failed(ctx, reply, Verdict("cancelled", message="the provider says that the answer was cancelled"), data)
     if status == "failed" or error:

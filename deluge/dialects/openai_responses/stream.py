@@ -30,12 +30,13 @@ def streamed(ctx: RequestContext, events: Iterable[ServerEvent]) -> Generator[St
             data = _json.loads(text) if text else None
             if not isinstance(data, dict):
                 continue
-            kind = data.get("type") or event.event
+            kind = data.get("type")
+            kind = kind if isinstance(kind, str) and kind else event.event
             if kind in _LAST and isinstance(data.get("response"), dict):
                 return answered(ctx, reply, whole.filled(data["response"]))
-            if kind == "error" or (data.get("error") and not str(kind).startswith("response.")):
+            if kind == "error" or (data.get("error") and not kind.startswith("response.")):
                 return refused(ctx, reply, problem_of(_error(data), 500), status_in(data))
-            yield from whole.take(str(kind), data)
+            yield from whole.take(kind, data)
     except (ValueError, RecursionError) as error:
         return error_response(ctx, reply, parse_verdict(f"the stream holds what is not JSON: {error}"))
     message = "the stream was cut off before its end" if whole.began else "the stream ended before it began"
