@@ -65,9 +65,9 @@ class Admission:
             )
         return lane
 
-    def enqueue(self, task: Task) -> None:
+    def enqueue(self, task: Task, lane: Lane) -> None:
         """Puts a task, new or retried, into its lane's queue. Its number decides the order."""
-        lane, call = self.lane_of(task), task.call
+        call = task.call
         task.lane, task.state = lane, QUEUED
         queue = call.ready.get(lane)
         if queue is None:

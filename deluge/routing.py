@@ -63,7 +63,7 @@ class Routing(Admission):
             return
         if lane.blocked is not None:
             lane.probe = task
-        self.enqueue(task)
+        self.enqueue(task, lane)
 
     def _shut(self, lane: Lane, now: float) -> bool:
         """Whether the lane takes nothing, not even one prompt as the probe of a blocklisted model."""
