@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from deluge.models.model import Model
 from deluge.params import SamplingParams
@@ -56,8 +56,7 @@ class RequestTemplate:
     memo: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class RequestContext:
+class RequestContext(NamedTuple):
     """One prompt on its way to one model. ``now`` is the time of the attempt (epoch seconds)."""
 
     prompt: Conversation

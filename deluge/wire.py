@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from deluge.errors import ErrorKind
 from deluge.usage import Usage
@@ -24,8 +24,7 @@ class Note:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class HttpCall:
+class HttpCall(NamedTuple):
     """One HTTP request, complete but for signing.
 
     ``delay`` (seconds) > 0 means: give slot and worker back and send it that much later (polling).
