@@ -54,6 +54,7 @@ class Engine(Readings):
         self.ids = itertools.count(1)
         self.call_ids = itertools.count(1)
         self.calls: weakref.WeakSet[Call] = weakref.WeakSet()
+        self.idle_after = IDLE_AFTER
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._pilot = Pilot(self.transport, self.wall)
@@ -282,7 +283,8 @@ class Engine(Readings):
             if self._rested(now):
                 self._sleep()
                 return None
-            self._alarm_at = min(self.scheduler.wake_at, crew.short_at, now + SWEEP_EVERY)
+            rest_at = self._quiet_since + self.idle_after
+            self._alarm_at = min(self.scheduler.wake_at, crew.short_at, now + SWEEP_EVERY, rest_at)
             timeout = self._alarm_at - now
         crew.start(ordered, self._work)
         for task in cleanups:
@@ -310,7 +312,7 @@ class Engine(Readings):
             return False
         if self._quiet_since == NEVER:
             self._quiet_since = now
-        return now - self._quiet_since >= IDLE_AFTER
+        return now - self._quiet_since >= self.idle_after
 
     def _sleep(self) -> None:
         """Ends the threads; the next task starts new ones."""

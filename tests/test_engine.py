@@ -288,3 +288,15 @@ def test_a_bulk_of_calls_from_many_threads_leaves_nothing_running(rehearsal: Reh
         now = client.status()
         assert (now.running, now.queued, now.backing_off) == (0, 0, 0)
         assert rehearsal.count == 200
+
+
+def test_idle_threads_end_and_come_back(rehearsal: RehearsalServer) -> None:
+    with client_of(rehearsal) as client:
+        for word in ("a", "b"):
+            others = our_threads()
+            client._engine.idle_after = 0.05
+            client.process_prompts([f"{word} {n}" for n in range(20)])
+            for thread in our_threads():
+                if thread not in others:
+                    thread.join(5)
+                    assert not thread.is_alive()
