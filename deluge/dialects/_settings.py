@@ -131,6 +131,8 @@ def service_tier(template: RequestTemplate) -> Setting:
     if tier in tiers and not unsupported:
         return tier, None
     fallback = "auto" if "auto" in tiers else None
+    if wanted == "auto" and fallback is None:
+        return None, None  # where nothing is sent the provider chooses, too
     return fallback, Note("service_tier", f"{wanted!r} is not offered here: {fallback or 'the default'} is used")
 
 
