@@ -19,6 +19,7 @@ from deluge.testing.chat import WIRE as CHAT
 from deluge.testing.connection import Connection
 from deluge.testing.exchange import SECRET_HEADERS, Plan, Reply, Request, Seen, Step, Wire, share, short
 from deluge.testing.faults import Fault, Script
+from deluge.testing.gemini import WIRE as GEMINI
 from deluge.testing.limits import Limiter, RateLimits
 from deluge.testing.loop import EventLoop
 from deluge.testing.messages import WIRE as MESSAGES
@@ -26,7 +27,7 @@ from deluge.testing.profiles import ECHO, PROFILES, Profile
 from deluge.testing.responses import WIRE as RESPONSES
 from deluge.testing.service import Service
 
-WIRES: tuple[Wire, ...] = (CHAT, RESPONSES, MESSAGES)
+WIRES: tuple[Wire, ...] = (GEMINI, CHAT, RESPONSES, MESSAGES)
 
 logger = logging.getLogger("deluge.testing")
 
