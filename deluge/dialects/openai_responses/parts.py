@@ -12,8 +12,16 @@ from deluge.prompt import Image, Part, Raw, Refusal, Text, Thinking, ToolCall
 
 NAME = "openai_responses"
 # Calls that wait for an answer of the user's; all others were run by the provider.
-YOURS = frozenset({"function", "custom", "computer_call", "local_shell_call", "apply_patch_call"})
+_YOURS = frozenset({"function", "custom", "computer_call", "local_shell_call", "apply_patch_call"})
 _ABOUT = frozenset({"id", "type", "status", "call_id", "output", "error", "result", "results", "outputs"})
+
+
+def is_yours(call: ToolCall) -> bool:
+    """Whether the call waits for an answer of the user's. A shell is the provider's where it runs in a container."""
+    if call.type == "shell_call" and isinstance(call.raw, Mapping):
+        place = call.raw.get("environment")
+        return not isinstance(place, Mapping) or place.get("type") == "local"
+    return call.type in _YOURS
 
 
 def output_parts(output: list[Any]) -> tuple[Part, ...]:

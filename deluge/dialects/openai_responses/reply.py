@@ -8,7 +8,7 @@ from deluge.dialects._problems import problem_of, status_in, words
 from deluge.dialects._replies import decoded, error_response, failure_response, request_id_of
 from deluge.dialects._verdicts import Problem, Rule, parse_verdict, verdict
 from deluge.dialects.openai_chat.usage import cost_of
-from deluge.dialects.openai_responses.parts import YOURS, output_parts
+from deluge.dialects.openai_responses.parts import is_yours, output_parts
 from deluge.dialects.openai_responses.usage import usage_of
 from deluge.prompt import Message, Part, Text, ToolCall
 from deluge.request import RequestContext
@@ -98,8 +98,7 @@ def _finish(data: dict[str, Any], parts: tuple[Part, ...]) -> FinishReason:
         details = data.get("incomplete_details")
         reason = details.get("reason") if type(details) is dict else None
         return _CUT.get(reason, "length") if type(reason) is str else "length"
-    waits = any(type(part) is ToolCall and part.type in YOURS for part in parts)
-    return "tool_calls" if waits else "stop"
+    return "tool_calls" if any(type(part) is ToolCall and is_yours(part) for part in parts) else "stop"
 
 
 def _logprobs(output: list[Any]) -> Any:
