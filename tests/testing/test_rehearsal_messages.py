@@ -82,7 +82,8 @@ def test_refusals_and_cuts(rehearsal: RehearsalServer) -> None:
     refused = message(rehearsal, messages=[{"role": "user", "content": "[[refuse]]"}])
     assert refused["stop_reason"] == "refusal" and refused["stop_details"]["explanation"] and refused["content"] == []
     assert message(rehearsal, messages=[{"role": "user", "content": "[[filter]]"}])["stop_reason"] == "refusal"
-    assert message(rehearsal, max_tokens=2, messages=[{"role": "user", "content": "a" * 40}])["stop_reason"] == "max_tokens"
+    cut = message(rehearsal, max_tokens=2, messages=[{"role": "user", "content": "a" * 40}])
+    assert cut["stop_reason"] == "max_tokens"
 
 
 def test_caching(rehearsal: RehearsalServer) -> None:
