@@ -60,8 +60,6 @@ class LLMClient:
         if showing is None:
             weakref.finalize(self, Engine.close, engine)
 
-    # ------------------------------------------------------------------ settings
-
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> Self:
         """A client of these settings: the constructor's arguments, as ``to_dict`` writes them. The mapping is not changed."""
@@ -162,8 +160,6 @@ class LLMClient:
         name = self._engine.reading(pick)
         return name, next(entry.params for entry in self._pool if entry.key == name)
 
-    # ------------------------------------------------------------------ many prompts
-
     @overload
     def process_prompts(self, prompts: Any, *, return_completions_only: Literal[False] = False, show_progress: bool = True,
                         **options: Unpack[CallOptions]) -> list[APIResponse]: ...
@@ -240,8 +236,6 @@ class LLMClient:
         """The response to one prompt."""
         return self.process_prompts([prompt], show_progress=False, **options)[0]
 
-    # ------------------------------------------------------------------ handles
-
     def start(self, prompt: Any, **options: Unpack[CallOptions]) -> ResponseFuture:
         """A handle of one prompt. Waits for room while more than ``max_queued`` are queued (never on a hook's thread)."""
         if not on_courier():
@@ -280,8 +274,6 @@ class LLMClient:
         refuse_on_courier()
         return self._book.as_completed(handles, timeout)
 
-    # ------------------------------------------------------------------ streams
-
     def stream_chat(self, prompt: Any, **options: Unpack[CallOptions]) -> Stream:
         """A generator of the answer's pieces (``StreamDelta``); its last item is the ``APIResponse``."""
         refuse_on_courier()
@@ -290,8 +282,6 @@ class LLMClient:
     def stream(self, prompt: Any, **options: Unpack[CallOptions]) -> APIResponse:
         """Prints the answer as it comes, and gives the response."""
         return print_stream(self.stream_chat(prompt, **options))
-
-    # ------------------------------------------------------------------ tracker and end
 
     @property
     def tracker(self) -> StatusTracker:
@@ -344,8 +334,6 @@ class LLMClient:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_dict, (self.to_dict(),)
-
-    # ------------------------------------------------------------------ inside
 
     def _plan(self, options: CallOptions, receiver: Receiver | None) -> Plan:
         self._check_open()

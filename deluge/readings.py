@@ -15,6 +15,9 @@ from deluge.tasks import Call
 from deluge.tracker import StatusTracker
 
 
+PAUSE = 0.05  # seconds between two looks, should nobody say that something has changed
+
+
 class Readings:
     """The scheduler's state, read under its lock."""
 
@@ -77,10 +80,14 @@ class Readings:
         """Blocks until every task of these calls is delivered; False when that takes longer than ``timeout`` seconds."""
         end = None if timeout is None else time.monotonic() + timeout
         with self._room:
-            while any(call.unfinished for call in calls):
+            while self._under_way(calls):
                 left = None if end is None else end - time.monotonic()
                 if left is not None and left <= 0:
                     return False
-                self._room.wait(1.0 if left is None else min(1.0, left))
+                self._room.wait(PAUSE if left is None else min(PAUSE, left))
             courier = self.courier
         return courier.settle(None if end is None else max(0.0, end - time.monotonic()))
+
+    def _under_way(self, calls: list[Call]) -> bool:
+        """Whether a task of these calls has not ended, or a worker is not back from one."""
+        return any(call.unfinished for call in calls) or any(f.task.call in calls for f in self.scheduler.flights)

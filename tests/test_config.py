@@ -20,6 +20,7 @@ def quiet(*names: Any, **settings: Any) -> LLMClient:
 
 
 def test_the_defaults_are_those_of_the_manual() -> None:
+    before = our_threads()
     given = LLMClient(
         model_names=["gpt-4.1-mini"], max_requests_per_minute=1_000, max_tokens_per_minute=100_000,
         max_concurrent_requests=225, sampling_params=[SamplingParams(temperature=0.75, max_new_tokens=512)], max_attempts=5,
@@ -33,7 +34,7 @@ def test_the_defaults_are_those_of_the_manual() -> None:
                  "rate_limit_patience", "limit_mode"):
         assert getattr(given.config, name) == getattr(bare.config, name), name
     assert SamplingParams() == SamplingParams(temperature=0.75, max_new_tokens=512, top_p=1.0)
-    assert not our_threads()
+    assert set(our_threads()) <= set(before)  # a constructor starts none
 
 
 SETTINGS: dict[str, Any] = {

@@ -209,7 +209,7 @@ def test_tqdm_starts_no_thread_and_honours_its_switch():
 ])
 def test_without_its_library_the_next_display_is_used(missing, words):
     code = f"""
-        import os, sys
+        import os, select, sys
         for name in {sorted(missing)!r}:
             sys.modules[name] = None
         master, slave = os.openpty()
@@ -219,7 +219,10 @@ def test_without_its_library_the_next_display_is_used(missing, words):
         shown = display("rich")
         shown.open(StatusSnapshot(client_name="nightly", total=500, succeeded=250))
         shown.close(StatusSnapshot(client_name="nightly", total=500, succeeded=497, failed=3))
-        print(os.read(master, 10000).decode())
+        written = b""
+        while select.select([master], [], [], 1)[0]:  # a terminal hands over what was written piece by piece
+            written += os.read(master, 10000)
+        print(written.decode())
     """
     assert words in run(code, TERM="xterm")
 
