@@ -283,8 +283,7 @@ class Engine(Readings):
             if self._rested(now):
                 self._sleep()
                 return None
-            rest_at = self._quiet_since + self.idle_after
-            self._alarm_at = min(self.scheduler.wake_at, crew.short_at, now + SWEEP_EVERY, rest_at)
+            self._alarm_at = min(self.scheduler.wake_at, crew.short_at, now + min(SWEEP_EVERY, self.idle_after))
             timeout = self._alarm_at - now
         crew.start(ordered, self._work)
         for task in cleanups:
