@@ -23,6 +23,7 @@ FLAGS: dict[str, str] = {
     "supports_tools": "calls functions",
     "supports_parallel_tool_calls": "takes the switch for several tool calls in one turn",
     "no_json_with_tools": "answers in JSON, along a schema or not, only where it has no tools",
+    "server_tool_invocations": "has to be told (includeServerSideToolInvocations) to use its own tools beside functions",
     "media_in_tool_results": "takes images and documents inside the results of tools (Gemini)",
     "supports_strict_tools": "holds tool arguments to their schema when asked (strict)",
     "native_mcp": "the provider itself calls MCP servers",
