@@ -261,10 +261,10 @@ def test_own_fields_go_last_and_into_our_objects() -> None:
 
 def test_tools() -> None:
     data, notes = beyond(model("supports_tools"), tools=(WEATHER, {"googleSearch": {}}, CLOCK))
-    assert not notes and data == {"tools": [{"functionDeclarations": [
+    assert not notes and data == {"tools": [{"googleSearch": {}}, {"functionDeclarations": [
         {"name": "weather", "description": "The weather.", "parametersJsonSchema": WEATHER.parameters},
         {"name": "clock", "parametersJsonSchema": CLOCK.parameters},
-    ]}, {"googleSearch": {}}]}
+    ]}]}
     assert beyond(model(), tools=(WEATHER,)) == ({}, {"tools": "the model does not call functions"})
     with pytest.raises(InputError, match="run_agent_loop"):
         call(model("supports_tools"), tools=(MCPServer("s", "https://s.example"),))
@@ -288,6 +288,13 @@ def test_tool_choice(choice: Any, flags: str, strict: Any, wanted: Any, noted: b
 def test_tool_choice_rules_functions_only() -> None:
     data, notes = beyond(model("supports_tools"), tools=({"googleSearch": {}},), tool_choice="required")
     assert "toolConfig" not in data and set(notes) == {"tool_choice"}
+    row, both = "supports_tools server_tool_invocations", ({"googleSearch": {}}, CLOCK)
+    told = {"includeServerSideToolInvocations": True}
+    assert beyond(model(row), tools=both)[0]["toolConfig"] == told
+    assert beyond(model(row), tools=both, tool_choice="auto")[0]["toolConfig"] == {
+        "functionCallingConfig": {"mode": "VALIDATED"}, **told}
+    assert "toolConfig" not in beyond(model(row), tools=both[:1])[0]
+    assert "toolConfig" not in beyond(model(row), tools=both[1:])[0]
     strict = Tool("f", strict=True)
     assert beyond(model("supports_tools"), tools=(strict,))[0]["toolConfig"] == {
         "functionCallingConfig": {"mode": "VALIDATED"}}

@@ -180,9 +180,13 @@ def _tools(template: RequestTemplate, notes: _Notes) -> Fragment:
     functions = [_function(tool) for tool in tools if not isinstance(tool, Mapping)]
     entries: list[Any] = [dict(tool) for tool in tools if isinstance(tool, Mapping)]
     if functions:
-        entries.insert(0, {"functionDeclarations": functions})
-    named = bool(functions) or any("functionDeclarations" in entry for entry in entries)
-    return {"tools": entries, **_calling(template, named, notes)}
+        entries.append({"functionDeclarations": functions})
+    named = any("functionDeclarations" in entry for entry in entries)
+    mixed = named and any(entry.keys() != {"functionDeclarations"} for entry in entries)
+    calling = _calling(template, named, mixed, notes)
+    if mixed and template.model.has("server_tool_invocations"):
+        calling["includeServerSideToolInvocations"] = True
+    return {"tools": entries, **({"toolConfig": calling} if calling else {})}
 
 
 def _function(tool: Tool | MCPServer) -> Fragment:
@@ -195,10 +199,13 @@ def _function(tool: Tool | MCPServer) -> Fragment:
     return {"name": tool.name, **told, "parametersJsonSchema": dict(tool.parameters)}
 
 
-def _calling(template: RequestTemplate, named: bool, notes: _Notes) -> Fragment:
-    """Which functions may or must be called, and whether calls are held to their schema (mode VALIDATED)."""
+def _calling(template: RequestTemplate, named: bool, mixed: bool, notes: _Notes) -> Fragment:
+    """Which functions may or must be called, and whether calls are held to their schema (mode VALIDATED).
+
+    Beside the provider's own tools (``mixed``) that is the only mode that leaves the model its choice.
+    """
     choice, model = template.options.tool_choice, template.model
-    strict = named and _strict(template)
+    strict = named and (_strict(template) or (mixed and choice == "auto" and model.has("server_tool_invocations")))
     if choice is None:
         return _mode("VALIDATED") if strict else {}
     if not named:
@@ -225,7 +232,7 @@ def _strict(template: RequestTemplate) -> bool:
 
 
 def _mode(mode: str, **more: Any) -> Fragment:
-    return {"toolConfig": {"functionCallingConfig": {"mode": mode, **more}}}
+    return {"functionCallingConfig": {"mode": mode, **more}}
 
 
 # -- the rest ----------------------------------------------------------------------------------------------------------
