@@ -122,7 +122,7 @@ class Engine(Readings):
             now = time.monotonic()
             limits["slots"] = allowed_slots(limits["slots"])
             self.scheduler.set_limits(now, **limits)
-            self._settings.update(limits, default_limits=False)
+            self._settings.update(limits, default_limits=self.scheduler.default_limits)
             if self.awake:
                 self._step(now)
 
@@ -262,7 +262,9 @@ class Engine(Readings):
             call.unfinished.clear()
         for flight in list(self.scheduler.flights):
             flight.switch.abort("cancelled")
+        bucket = self.scheduler.bucket
         self.scheduler = Scheduler(self.scheduler.tracker, wall=self.wall, switch=Attempt, **self._settings)
+        self.scheduler.bucket = bucket  # what was sent this minute was sent
 
     def tick(self) -> float | None:
         """One round of the keeper of time: seconds until the next one; None when the threads are to end."""

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from deluge._eventstream import stream_events
 from deluge._plugins import load
@@ -123,7 +124,9 @@ class Pilot:
         return self.transport.send(call, flight.switch)  # type: ignore[arg-type]
 
     def _outcome(self, flight: Flight, reply: HttpReply, dialect: Dialect, ctx: RequestContext) -> Outcome:
-        if reply.failure == "timeout":
+        if reply.failure == "connection" and not reply.sent:
+            reply.message = f"{reply.message} ({_server_of(ctx.template.base_url)})"
+        elif reply.failure == "timeout":
             reply.message = f"no whole answer within {flight.task.call.request_timeout:g} s (request_timeout)"
         return _landed(dialect.parse(ctx, reply), reply, ctx.now)
 
@@ -216,6 +219,12 @@ def _dialect_of(template: RequestTemplate) -> Dialect:
     if dialect is None:
         dialect = template.memo["dialect"] = load("dialects", template.dialect)
     return dialect
+
+
+def _server_of(base_url: str) -> str:
+    """Host and port, without whatever else an address may hold."""
+    parts = urlsplit(base_url)
+    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
 
 def broken(flight: Flight, error: Exception) -> Outcome:

@@ -140,7 +140,8 @@ def test_lines_are_written_as_prompts_finish(tmp_path: Path) -> None:
     (("run", "in.jsonl", *ECHO, "-o", "new.jsonl", "--summary-json", "no/s.json"), "no/s.json cannot be written"),
     (("run", "in.jsonl", *ECHO, "-o", "new.jsonl", "--base-url", "localhost:8000"), "http://"),
     (("ask", "hi", "-m", "gpt-4.1"), "-m rehearsal-echo"),
-    (("ask", "hi"), "which model?"),
+    (("ask", "hi"), "OPENAI_API_KEY"),
+    (("ask", "hi"), "-m rehearsal-echo"),
 ])
 def test_usage_errors_are_one_line_and_nothing_is_lost(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
     write(tmp_path / "in.jsonl", '"hi"')

@@ -16,7 +16,7 @@ def ask(options: argparse.Namespace, signals: Signals) -> int:
     log_to_stderr(options.verbosity)
     text = sys.stdin.read() if options.prompt == "-" else options.prompt
     prompt = Conversation().user(text) if options.system is None else Conversation().system(options.system).user(text)
-    with client_from(options, progress=None) as client:
+    with client_from(options, any_model=True, progress=None) as client:
         response = client.stream(prompt) if options.stream else client.ask(prompt)
     if response.is_error:
         return say(f"{response.error_kind}: {response.error_message}", code=1)

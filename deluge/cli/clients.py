@@ -18,14 +18,17 @@ _SETTINGS = {
 _PARAMS = {"temperature": "temperature", "max_tokens": "max_new_tokens"}
 
 
-def client_from(options: argparse.Namespace, **more: Any) -> LLMClient:
-    """A client with the settings of ``--config`` and the flags over them. ``ConfigError`` says what is wrong."""
+def client_from(options: argparse.Namespace, *, any_model: bool = False, **more: Any) -> LLMClient:
+    """A client with the settings of ``--config`` and the flags over them. ``ConfigError`` says what is wrong.
+
+    ``any_model``: the client's own default will do when none is named (a whole work list is nobody's default).
+    """
     settings = read_yaml(options.config) if options.config else {}
     given = {name: getattr(options, flag) for flag, name in _SETTINGS.items() if getattr(options, flag) is not None}
     if "model_names" in given:
         settings.pop("model_weights", None)  # they were for other models
     settings.update(given)
-    if not settings.get("model_names"):
+    if not settings.get("model_names") and not any_model:
         raise ConfigError("which model? -m MODEL ('deluge models' lists them; rehearsal-echo needs no key)")
     params = {name: getattr(options, flag) for flag, name in _PARAMS.items() if getattr(options, flag) is not None}
     settings["sampling_params"] = _overlaid(settings.pop("sampling_params", None), params)
