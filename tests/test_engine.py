@@ -78,8 +78,9 @@ def test_the_deadline_holds_for_tls() -> None:
 ], ids=lambda fault: fault.kind)
 @pytest.mark.parametrize("crowd", [1, 12])
 def test_the_deadline_holds_for_headers_and_body(rehearsal: RehearsalServer, fault: Fault, crowd: int) -> None:
-    rehearsal.set_script([fault] * crowd)
     with client_of(rehearsal, request_timeout=0.3, max_attempts=1) as client:
+        client.process_prompts(["warm"] * 2)
+        rehearsal.set_script([fault] * crowd)
         began = time.monotonic()
         for answer in client.process_prompts([f"p {n}" for n in range(crowd)]):
             timed_out(answer, began)
