@@ -38,14 +38,16 @@ _CODES: dict[str, Rule] = {
     "service_disabled": ("permission", True), "api_key_service_blocked": ("permission", True),
     "api_key_ip_address_blocked": ("permission", True), "api_key_http_referrer_blocked": ("permission", True),
     "consumer_suspended": ("permission", True), "consumer_invalid": ("permission", True),
-    "billing_disabled": ("quota_exhausted", False), "deadline_exceeded": ("server", False),
+    "iam_permission_denied": ("permission", True), "billing_disabled": ("quota_exhausted", False), "deadline_exceeded": ("server", False),
 }
 # What the API says without a code of its own for it.
 _WORDED: tuple[tuple[int, str, re.Pattern[str]], ...] = (
     (404, "model_not_found", re.compile(r"\bmodels/\S+ is not found|publisher model .{0,300}not found", re.I | re.S)),
-    (403, "api_key_invalid", re.compile(r"api key was reported as leaked|api key.{0,40}(suspended|disabled)", re.I)),
+    (403, "api_key_invalid", re.compile(
+        r"api key was reported as leaked|api key.{0,40}(suspended|disabled)|unregistered callers", re.I)),
     (400, "consumer_invalid", re.compile(r"user location is not supported", re.I)),
-    (429, "insufficient_quota", re.compile(r"prepay\w* credits? (are|is) depleted|spending cap|spend limit", re.I)),
+    (429, "insufficient_quota", re.compile(
+        r"prepay\w* credits? (are|is) depleted|spending cap|spend limit|\blimit: 0\b", re.I)),
 )
 
 
