@@ -76,6 +76,7 @@ FLAGS: dict[str, str] = {
     "strict_body": "refuses body fields that it does not know",
     "anthropic_fields": "takes Anthropic's own fields (anthropic_beta, tools) in additionalModelRequestFields",
     "dated_api": "serves Anthropic's API version 2026-10-21, which takes no sampling parameters",
+    "raw_predict": "serves Anthropic's Messages at Vertex's :rawPredict",
     # tiers and caching
     "supports_flex": "has the slower, cheaper tier flex",
     "supports_priority": "has the faster, dearer tier priority",

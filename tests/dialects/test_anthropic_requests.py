@@ -504,3 +504,36 @@ def test_four_breakpoints_at_most() -> None:
     made = call("claude-5-opus", TALK, cache="last_3_user_messages", tools=own)
     assert marks(json.loads(made.body)) == ["tool 0", "tool 1", "tool 2", "message 4"]
     assert {note.parameter for note in made.notes} == {"cache"}
+
+
+# -- the same elsewhere ---------------------------------------------------------------------------------------------
+
+def test_on_vertex_the_model_is_in_the_address_and_the_version_in_the_body() -> None:
+    row = get_model("claude-4.5-haiku-vertex")
+    place = "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/anthropic/models/m"
+
+    def made(stream: bool, **params: Any) -> HttpCall:
+        template = RequestTemplate(row, SamplingParams(**params), RequestOptions(), place)
+        return DIALECT.build(RequestContext(as_conversation("Hi"), template, stream=stream))
+
+    old, new = made(False), made(True, temperature=1.0)
+    assert old.url == f"{place}:rawPredict" and new.url == f"{place}:streamRawPredict"
+    assert json.loads(old.body)["anthropic_version"] == "vertex-2023-10-16"
+    assert json.loads(new.body)["anthropic_version"] == NEW and json.loads(new.body)["stream"] is True
+    for one in (old, new):
+        assert "model" not in json.loads(one.body) and "anthropic-version" not in one.headers and one.sign == "google"
+
+
+@pytest.mark.parametrize("host, service", [
+    ("bedrock-mantle.us-east-1.api.aws/anthropic/v1", "bedrock-mantle"),
+    ("aws-external-anthropic.us-east-1.api.aws/v1", "aws-external-anthropic"),
+])
+def test_on_aws_the_host_names_the_service_that_signs(host: str, service: str) -> None:
+    template = RequestTemplate(model("sigv4 dated_api"), SamplingParams(), RequestOptions(), f"https://{host}")
+    made = DIALECT.build(RequestContext(as_conversation("Hi"), template))
+    assert made.url == f"https://{host}/messages" and made.sign == "aws" and made.sign_args == {"service": service}
+
+
+def test_tiers_of_other_models_of_a_provider_are_not_claudes() -> None:
+    data, notes = beyond("claude-5-opus-vertex", service_tier="priority")
+    assert "service_tier" not in data and set(notes) == {"service_tier"}

@@ -119,7 +119,8 @@ def test_streams(rehearsal: RehearsalServer) -> None:
     ({"tools": [TOOL], "tool_choice": {"type": "tool", "name": "g"}}, "not found"),
     ({"mcp_servers": [{"type": "url", "name": "s", "url": "https://s.example"}]}, "mcp_servers"),
     ({"output_config": {"format": {"type": "json_schema", "schema": {
-        "type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}, "additionalProperties": False}}}}, "minimum"),
+        "type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}, "additionalProperties": False,
+    }}}}, "minimum"),
     ({"system": [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}] * 5}, "maximum of 4"),
     ({"messages": 3}, "messages"), ({"tools": [3]}, "well formed"),
 ])

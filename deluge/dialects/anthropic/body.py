@@ -17,6 +17,7 @@ from deluge.wire import Note
 # What the user's own fields may not replace: they would no longer belong to this prompt, this model or this call.
 _OURS = ("model", "messages", "system", "stream")
 _CHOICES = {"auto": "auto", "none": "none", "required": "any", "any": "any"}
+_TIERS = ("auto", "standard_only")
 _FAST_BETA = "fast-mode-2026-02-01"
 
 Fragment = dict[str, Any]
@@ -137,7 +138,10 @@ def _tier(template: RequestTemplate, box: Toolbox, notes: Notes) -> Fragment:
         box.betas.append(_FAST_BETA)
         return {"speed": "fast"}
     tier = notes.keep(_settings.service_tier(template))
-    return {} if tier is None else {"service_tier": tier}
+    if tier is None or tier in _TIERS:
+        return {} if tier is None else {"service_tier": tier}
+    notes.add("service_tier", f"{tier!r} is not offered for this model")
+    return {}
 
 
 def _not_here(template: RequestTemplate, notes: Notes) -> None:

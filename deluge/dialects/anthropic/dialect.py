@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
 
-from deluge.dialects._headers import address, headers
+from deluge.dialects._headers import address, headers, signer
 from deluge.dialects._parts import json_bytes
-from deluge.dialects.anthropic.body import fragments
+from deluge.dialects.anthropic.body import Fragments, fragments
 from deluge.dialects.anthropic.messages import wire_prompt
 from deluge.dialects.anthropic.reply import parsed
 from deluge.dialects.anthropic.stream import streamed
 from deluge.prompt import Text
-from deluge.request import OneCall, RequestContext
+from deluge.request import OneCall, RequestContext, RequestTemplate
 from deluge.response import APIResponse
 from deluge.wire import Framing, HttpCall, HttpReply, Note, ServerEvent, StreamDelta
 
 # The first version takes sampling parameters, and documents in the model's own words; the second refuses both.
 _OLD, _NEW = "2023-06-01", "2026-10-21"
+_OLD_ON_VERTEX = "vertex-2023-10-16"
 _SAMPLING = ("temperature", "top_p", "top_k")
 
 
 class AnthropicMessages(OneCall):
-    """``POST {base_url}/messages``."""
+    """``POST {base_url}/messages``, on Vertex ``POST {base_url}:rawPredict``."""
 
     name = "anthropic"
     framing: Framing = "sse"
@@ -35,13 +38,14 @@ class AnthropicMessages(OneCall):
             fixed = memo["anthropic", ctx.stream] = _fixed(ctx)
         text = _plain(ctx)
         if text is not None:
-            body = fixed.head + b',"messages":[{"role":"user","content":' + json_bytes(text, "the prompt") + b"}]}"
-            return HttpCall("POST", fixed.url, fixed.headers, body, 0.0, ctx.stream, None, None, fixed.notes)
-        prompt = wire_prompt(ctx, fixed.marks)
-        body = fixed.head + b"," + json_bytes(prompt.body, "the prompt")[1:]
+            way, notes = fixed.way, fixed.notes
+            rest = b'"messages":[{"role":"user","content":' + json_bytes(text, "the prompt") + b"}]}"
+        else:
+            prompt = wire_prompt(ctx, fixed.marks)
+            way, notes = fixed.old_way if prompt.old else fixed.way, fixed.notes + prompt.notes
+            rest = json_bytes(prompt.body, "the prompt")[1:]
         return HttpCall(
-            "POST", fixed.url, fixed.old_headers if prompt.old else fixed.headers, body, 0.0, ctx.stream, None, None,
-            fixed.notes + prompt.notes,
+            "POST", fixed.url, way.headers, way.head + rest, 0.0, ctx.stream, fixed.sign, fixed.sign_args, notes,
         )
 
     def parse(self, ctx: RequestContext, reply: HttpReply) -> APIResponse:
@@ -56,29 +60,57 @@ class AnthropicMessages(OneCall):
 
 
 @dataclass(frozen=True, slots=True)
-class _Fixed:
-    """What does not depend on the prompt. ``head``: the body up to system and messages; ``marks``: how many cache
-    breakpoints it has."""
+class _Way:
+    """The request to one version of the API. ``head``: the body up to system and messages."""
 
     head: bytes
-    url: str
     headers: dict[str, str]
-    old_headers: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fixed:
+    """What does not depend on the prompt. ``marks``: how many cache breakpoints it has."""
+
+    way: _Way
+    old_way: _Way
+    url: str
     notes: tuple[Note, ...]
     marks: int
+    sign: str | None
+    sign_args: Mapping[str, Any] | None
 
 
 def _fixed(ctx: RequestContext) -> _Fixed:
     template = ctx.template
     made = fragments(ctx)
     new = template.model.has("dated_api") and not any(name in made.body for name in _SAMPLING)
-    own = {"anthropic-beta": ",".join(made.betas)} if made.betas else {}
+    old_way = _way(template, made, _OLD)
+    path = "/messages"
+    if template.model.has("raw_predict"):
+        path = ":streamRawPredict" if ctx.stream else ":rawPredict"
+    sign, sign_args = signer(template, _service(template.base_url))
     return _Fixed(
-        head=json_bytes(made.body, "the body of the request")[:-1], url=address(template, "/messages"),
-        headers=headers(template, "anthropic", {"anthropic-version": _NEW if new else _OLD, **own}),
-        old_headers=headers(template, "anthropic", {"anthropic-version": _OLD, **own}),
-        notes=made.notes, marks=made.marks,
+        _way(template, made, _NEW) if new else old_way, old_way, address(template, path), made.notes, made.marks,
+        sign, sign_args,
     )
+
+
+def _way(template: RequestTemplate, made: Fragments, version: str) -> _Way:
+    """On Vertex the model is in the address and the version in the body."""
+    body, own = made.body, {"anthropic-version": version}
+    if template.model.has("raw_predict"):
+        body = {"anthropic_version": _OLD_ON_VERTEX if version == _OLD else version, **body}
+        del body["model"]
+        own = {}
+    if made.betas:
+        own["anthropic-beta"] = ",".join(made.betas)
+    return _Way(json_bytes(body, "the body of the request")[:-1] + b",", headers(template, "anthropic", own))
+
+
+def _service(base_url: str) -> str:
+    """The name under which AWS signs: that of the host, but for the oldest of them."""
+    label = (urlsplit(base_url).hostname or "").partition(".")[0]
+    return "bedrock" if label == "bedrock-runtime" else label
 
 
 def _plain(ctx: RequestContext) -> str | None:
