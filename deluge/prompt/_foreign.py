@@ -123,10 +123,10 @@ def _image(block: Block) -> Part:
 
 def _document(block: Block) -> Part:
     source, name = block["source"], block.get("title")
+    if source["type"] == "content" or block.get("citations") or block.get("context"):  # no part of ours says so much
+        return Raw("anthropic", dict(block))
     if source["type"] == "text":
         return File(source["data"].encode("utf-8", "surrogatepass"), media_type="text/plain", name=name)
-    if source["type"] == "content":
-        return Raw("anthropic", dict(block))
     data, url, id, media_type = _source(source)
     return File(data, url, id, media_type or "application/pdf", name)
 

@@ -457,6 +457,13 @@ def test_prompts_in_anthropics_own_words() -> None:
     assert data["messages"][2]["content"] == [{"type": "tool_result", "tool_use_id": "t1", "content": "ok"}, given[1]]
 
 
+def test_documents_to_be_cited_keep_their_settings() -> None:
+    source = {"type": "text", "media_type": "text/plain", "data": "x"}
+    cited = {"type": "document", "source": source, "title": "T", "context": "C", "citations": {"enabled": True}}
+    plain = {"type": "document", "source": source, "title": "T"}
+    assert messages([{"role": "user", "content": [cited, plain]}])[0]["content"] == [cited, plain]
+
+
 # -- caching --------------------------------------------------------------------------------------------------------
 
 TALK = Conversation().system("S").user("a").ai((ToolCall("t1", "f", {}),)).with_tool_result("t1", "r").ai("b").user("c")
