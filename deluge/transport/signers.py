@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from threading import Lock
 from typing import Any
@@ -29,10 +30,12 @@ class GoogleSigner:
     def __init__(self, credentials: Any = None) -> None:
         self._credentials = credentials
         self._request: Any = None
-        self._lock = Lock()
+        self._lock, self._process = Lock(), os.getpid()
 
     def __call__(self, call: HttpCall) -> Mapping[str, str]:
         """The headers to add."""
+        if self._process != os.getpid():  # a forked child: the parent's lock may be held, its connections are its own
+            self._lock, self._process, self._request = Lock(), os.getpid(), None
         credentials = self._credentials
         if credentials is None or not _fresh(credentials):
             with self._lock:

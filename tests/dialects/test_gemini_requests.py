@@ -432,3 +432,31 @@ def test_what_cannot_be_said_is_refused_clearly(prompt: list[Message], what: str
 def test_messages_without_anything_in_them() -> None:
     assert contents([Message.user(""), Message.ai(()), Message("user", ())]) == [
         {"role": "user", "parts": [{"text": ""}, {"text": ""}]}]
+
+
+ASKED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("temperature", {"temperature": 0.1}, {}), ("top_p", {"top_p": 0.3}, {}), ("json_mode", {"json_mode": True}, {}),
+    ("max_new_tokens", {"max_new_tokens": 77}, {}), ("thinking_budget", {"thinking_budget": 3_000}, {}),
+    ("verbosity", {"verbosity": "high"}, {}), ("logprobs", {"logprobs": True}, {}), ("seed", {"seed": 5}, {}),
+    ("top_logprobs", {"logprobs": True, "top_logprobs": 5}, {}), ("strict_tools", {"strict_tools": True}, {}),
+    ("stop", {"stop": ("x",)}, {}), ("extra", {"extra": {"safetySettings": []}}, {}),
+    ("output_schema", {}, {"output_schema": {"type": "object"}}), ("cache", {}, {"cache": "system_and_tools"}),
+    ("cache_ttl", {}, {"cache_ttl": "1h"}), ("service_tier", {}, {"service_tier": "flex"}),
+    ("service_tier", {}, {"service_tier": "scale"}), ("tool_choice", {}, {"tool_choice": "required"}),
+    ("extra_body", {}, {"extra_body": {"labels": {}}}),
+    *(("reasoning_effort", {"reasoning_effort": effort}, {}) for effort in ("low", "medium", "high", "xhigh", "max")),
+]
+ROWS = ["gemini-4-argon", "gemini-3.8-flash", "gemini-3.5-flash-lite", "gemini-3.1-pro-preview", "gemini-2.5-pro",
+        "gemini-2.5-flash", "gemini-2.5-flash-lite", "gemini-2.0-flash", "gemini-3.8-flash-vertex"]
+
+
+@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("name, params, options", ASKED)
+def test_what_is_asked_for_is_sent_or_noted(
+    row: str, name: str, params: dict[str, Any], options: dict[str, Any]
+) -> None:
+    plain = call(get_model(row), tools=(WEATHER,))
+    made = call(get_model(row), tools=(WEATHER,), params=params, **options)
+    assert made.body != plain.body or name in {note.parameter for note in made.notes}
+    for note in made.notes:
+        assert note.parameter in (*params, *options) and note.reason

@@ -6,12 +6,21 @@ import builtins
 import datetime as dt
 import json
 import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deluge.dialects.gemini import DIALECT
 from deluge.errors import ConfigError
+from deluge.models.registry import get_model
+from deluge.params import SamplingParams
+from deluge.prompt.coerce import as_conversation
+from deluge.request import RequestContext, RequestOptions, RequestTemplate
+from deluge.testing import RehearsalServer
 from deluge.transport import Attempt, LeanTransport
 from deluge.transport.signers import GoogleSigner, signers
 from deluge.wire import HttpCall
@@ -98,3 +107,55 @@ def test_google_auths_own_credentials_are_understood() -> None:
     later = dt.datetime.now(dt.timezone.utc).replace(tzinfo=None) + dt.timedelta(hours=1)
     token = credentials.Credentials("ya29.x", expiry=later, quota_project_id="mine")
     assert GoogleSigner(token)(CALL) == {"authorization": "Bearer ya29.x", "x-goog-user-project": "mine"}
+
+
+def test_a_signed_call_of_vertex_ai_is_answered() -> None:
+    row = get_model("gemini-3.8-flash-vertex")
+    with RehearsalServer(latency=0.0, api_key="old") as server:
+        place = server.url + "/v1beta1/projects/p/locations/global/publishers/google"
+        template = RequestTemplate(row, SamplingParams(), RequestOptions(), place, None, "gemini")
+        ctx = RequestContext(as_conversation("What is 6 * 7?"), template)
+        with_token = LeanTransport(signers={"google": GoogleSigner(Credentials("FRESH"))})
+        reply = with_token.send(DIALECT.build(ctx), Attempt(time.monotonic() + 10))
+        assert DIALECT.parse(ctx, reply).completion == "42"
+        with_token.close()
+
+
+@pytest.fixture
+def token_server() -> Iterator[str]:
+    class Tokens(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            data = json.dumps({"access_token": "ya29.fresh", "expires_in": 3600, "token_type": "Bearer"}).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Tokens) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/token"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_service_account_gets_its_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token_server: str) -> None:
+    pytest.importorskip("google.auth")
+    rsa = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.rsa")
+    from cryptography.hazmat.primitives import serialization as forms
+
+    pem = rsa.generate_private_key(65537, 2048).private_bytes(
+        forms.Encoding.PEM, forms.PrivateFormat.PKCS8, forms.NoEncryption()).decode()
+    path = tmp_path / "account.json"
+    path.write_text(json.dumps({
+        "type": "service_account", "project_id": "p", "client_email": "a@p.example", "private_key": pem,
+        "private_key_id": "1", "token_uri": token_server, "universe_domain": "googleapis.com",
+    }))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    signer = GoogleSigner()
+    assert signer(CALL) == signer(CALL) == {"authorization": "Bearer ya29.fresh"} and "ready" in repr(signer)
