@@ -215,13 +215,18 @@ def _end_of(timeout: float | None) -> float | None:
 def _tools(tools: Any) -> tuple[Any, ...]:
     if tools is None:
         return ()
-    if not isinstance(tools, (Tool, MCPServer, Mapping, Iterable)):
+    if not isinstance(tools, (Tool, MCPServer, Mapping, Iterable)) and not callable(tools):
         raise ConfigError(f"tools are a list of Tools, not {type(tools).__name__}")
-    given = (tools,) if isinstance(tools, (Tool, MCPServer, Mapping)) else tuple(tools)
-    for tool in given:
-        if not isinstance(tool, (Tool, MCPServer, Mapping)):
-            raise ConfigError(f"a tool is a Tool, an MCPServer or a provider's own dict, not {type(tool).__name__}")
-    return given
+    several = isinstance(tools, Iterable) and not isinstance(tools, (Tool, MCPServer, Mapping))
+    return tuple(_tool(tool) for tool in (tools if several else (tools,)))
+
+
+def _tool(tool: Any) -> Any:
+    if isinstance(tool, (Tool, MCPServer, Mapping)):
+        return tool
+    if not callable(tool):
+        raise ConfigError(f"a tool is a Tool, a function, an MCPServer or a provider's own dict, not {type(tool).__name__}")
+    return Tool.from_function(tool)
 
 
 def _pool_of(

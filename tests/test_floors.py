@@ -22,7 +22,7 @@ FLOORS = {
     "calls": 5, "summary": 5, "plan": 5, "rowplan": 5, "endpoints": 5, "lifecycle": 5, "crew": 5, "lobby": 5,
     "readings": 5, "surroundings": 5, "showing": 5, "waiting": 5,
     # 4 edges
-    "transport": 4, "caches": 4, "progress": 4, "mcp": 4, "journal": 4, "quota": 4, "worklist": 4,
+    "transport": 4, "caches": 4, "progress": 4, "mcp": 4, "journal": 4, "quota": 4, "worklist": 4, "coroutines": 4,
     # 3 dialects
     "dialects": 3,
     # 2 request
@@ -40,7 +40,7 @@ THREADED = ("client", "engine", "lifecycle", "crew", "lobby", "readings", "couri
 FENCES = {
     "requests": ("transport", "mcp"),
     "urllib3": ("transport", "mcp"),
-    "threading": (*THREADED, "transport"),
+    "threading": (*THREADED, "transport", "coroutines"),
     "queue": (*THREADED, "streaming"),
     "concurrent": THREADED,
     "multiprocessing": (),
@@ -48,7 +48,7 @@ FENCES = {
     "socket": ("transport", "testing"),
     "ssl": ("transport", "testing"),
     "signal": ("cli",),
-    "asyncio": ("handles", "waiting"),
+    "asyncio": ("handles", "waiting", "coroutines"),
     "tenacity": ("retry",),
     "pyrate_limiter": ("limits", "quota"),
     "tqdm": ("progress/tqdm",),
