@@ -544,3 +544,41 @@ def test_on_aws_the_host_names_the_service_that_signs(host: str, service: str) -
 def test_tiers_of_other_models_of_a_provider_are_not_claudes() -> None:
     data, notes = beyond("claude-5-opus-vertex", service_tier="priority")
     assert "service_tier" not in data and set(notes) == {"service_tier"}
+
+
+# -- each flag, from both sides -------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("flag, base, params, options, without, with_it", [
+    ("reasoning", "adaptive_thinking", {"reasoning_effort": "low"}, {}, ({}, {"reasoning_effort"}),
+     ({"thinking": {"type": "adaptive"}}, {"reasoning_effort"})),
+    ("thinking_hidden", "reasoning adaptive_thinking", {"reasoning_effort": "low"}, {},
+     ({"thinking": {"type": "adaptive"}}, {"reasoning_effort"}), ({"thinking": SHOWN}, {"reasoning_effort"})),
+    ("thinking_disabled_ok", "reasoning adaptive_thinking", {"reasoning_effort": "none"}, {}, ({}, set()),
+     ({"thinking": {"type": "disabled"}}, set())),
+    ("always_reasons", "reasoning", {"reasoning_effort": "none"}, {}, ({}, set()), ({}, {"reasoning_effort"})),
+    ("thinking_between_tools", "reasoning always_reasons", {"thinking_budget": 0}, {}, ({}, {"thinking_budget"}),
+     ({"thinking": {"type": "between_tools"}}, {"thinking_budget"})),
+    ("supports_tools", "", {}, {"tools": (SEARCH,)}, ({}, {"tools"}), ({"tools": [SEARCH]}, set())),
+    ("supports_json_schema", "", {}, {"output_schema": {"type": "string"}}, ({}, {"output_schema"}),
+     ({"output_config": {"format": {"type": "json_schema", "schema": {"type": "string"}}}}, set())),
+    ("no_forced_tools", "supports_tools", {}, {"tools": (SEARCH,), "tool_choice": "required"},
+     ({"tools": [SEARCH], "tool_choice": {"type": "any"}}, set()),
+     ({"tools": [SEARCH], "tool_choice": {"type": "auto"}}, {"tool_choice"})),
+    ("no_stop", "", {"stop": "a"}, {}, ({"stop_sequences": ["a"]}, set()), ({}, {"stop"})),
+    ("supports_prompt_caching", "", {}, {"cache": "automatic"}, ({}, {"cache"}), ({"cache_control": CACHED}, set())),
+    ("supports_fast", "", {}, {"service_tier": "fast"}, ({}, {"service_tier"}), ({"speed": "fast"}, set())),
+    ("sampling_fixed", "", {"top_p": 0.5}, {}, ({"top_p": 0.5}, set()), ({}, {"top_p"})),
+    ("temperature_xor_top_p", "", {"temperature": 0.1, "top_p": 0.5}, {}, ({"top_p": 0.5}, set()), ({}, {"top_p"})),
+])
+def test_flags(flag: str, base: str, params: Any, options: Any, without: Any, with_it: Any) -> None:
+    for flags, wanted in ((base, without), (f"{base} {flag}", with_it)):
+        data, notes = beyond(model(flags), params=params, **options)
+        assert (data, set(notes)) == wanted, flags
+
+
+def test_a_cache_that_works_by_itself_says_so() -> None:
+    assert "by itself" in beyond(model("automatic_caching"), cache="automatic")[1]["cache"]
+
+
+def test_the_version_is_the_new_one_where_it_is_served() -> None:
+    assert version(call(model("sampling_fixed"))) == OLD and version(call(model("sampling_fixed dated_api"))) == NEW

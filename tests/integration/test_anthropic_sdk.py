@@ -105,9 +105,10 @@ def test_the_sdk_sends_the_same() -> None:
             output_config={"effort": "low", "format": {"type": "json_schema", "schema": schema}},
         )
         theirs = server.requests[-1]
-        client = LLMClient("claude-5-opus", base_url=server.base_url, api_key="k", progress=None,
-                           sampling_params=SamplingParams(reasoning_effort="low", stop="x", max_new_tokens=512))
-        client.ask(Conversation().system("S").user("Hi"), tools=[TOOLS[0]], output_schema=PARAMETERS).raise_for_error()
+        params = SamplingParams(reasoning_effort="low", stop="x", max_new_tokens=512)
+        with LLMClient("claude-5-opus", base_url=server.base_url, api_key="k", progress=None, sampling_params=params) as client:
+            client.ask(Conversation().system("S").user("Hi"), tools=[TOOLS[0]], output_schema=PARAMETERS).raise_for_error()
+        sdk.close()
         ours = server.requests[-1]
     assert {**ours.body, "tool_choice": {"type": "auto"}} == theirs.body and ours.path == theirs.path
     assert ours.headers["anthropic-version"] == theirs.headers["anthropic-version"]
@@ -145,3 +146,4 @@ def test_the_sdk_works_against_the_rehearsal() -> None:
             sdk.messages.create(**{**ask, "messages": ask["messages"][:2]})
         with pytest.raises(anthropic.AuthenticationError):
             sdk.with_options(api_key="wrong").messages.create(**ask)
+        sdk.close()
