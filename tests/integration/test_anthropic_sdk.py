@@ -106,7 +106,8 @@ def test_the_sdk_sends_the_same() -> None:
         )
         theirs = server.requests[-1]
         params = SamplingParams(reasoning_effort="low", stop="x", max_new_tokens=512)
-        with LLMClient("claude-5-opus", base_url=server.base_url, api_key="k", progress=None, sampling_params=params) as client:
+        where: dict[str, Any] = {"base_url": server.base_url, "api_key": "k", "progress": None}
+        with LLMClient("claude-5-opus", sampling_params=params, **where) as client:
             client.ask(Conversation().system("S").user("Hi"), tools=[TOOLS[0]], output_schema=PARAMETERS).raise_for_error()
         sdk.close()
         ours = server.requests[-1]
