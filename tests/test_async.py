@@ -52,8 +52,9 @@ def test_several_loops_one_after_the_other_and_at_once(client: LLMClient) -> Non
 
 def test_calls_of_one_loop_run_side_by_side(client: LLMClient) -> None:
     async def main() -> list[Any]:
-        return await asyncio.gather(*(client.process_prompts_async([f"call {n} a", f"call {n} b"], return_completions_only=True)
-                                      for n in range(20)))
+        return await asyncio.gather(*(
+            client.process_prompts_async([f"call {n} a", f"call {n} b"], return_completions_only=True) for n in range(20)
+        ))
 
     assert asyncio.run(main()) == [[f"call {n} a", f"call {n} b"] for n in range(20)]
 
@@ -84,7 +85,9 @@ def test_wait_for_of_asyncio_and_timeout_of_ours(rehearsal: RehearsalServer, cli
     assert client.drain(5)
 
 
-def test_a_loop_that_ends_before_its_prompts(rehearsal: RehearsalServer, client: LLMClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_loop_that_ends_before_its_prompts(
+    rehearsal: RehearsalServer, client: LLMClient, caplog: pytest.LogCaptureFixture
+) -> None:
     async def main() -> None:
         asyncio.ensure_future(client.process_prompts_async(["[[latency 60]]"]))
         while rehearsal.count < 1:

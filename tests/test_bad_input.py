@@ -65,7 +65,8 @@ ROWS: list[tuple[str, Callable[[Path], Any], type[Exception], str]] = [
     ("requests negative", lambda _: quiet(max_requests_per_minute=-1), ConfigError, "max_requests_per_minute"),
     ("requests nan", lambda _: quiet(max_requests_per_minute=float("nan")), ConfigError, "max_requests_per_minute"),
     ("tokens 0", lambda _: quiet(max_tokens_per_minute=0), ConfigError, "max_tokens_per_minute.*greater than 0"),
-    ("slots 0", lambda _: quiet(max_concurrent_requests=0), ConfigError, "max_concurrent_requests.*greater than or equal to 1"),
+    ("slots 0", lambda _: quiet(max_concurrent_requests=0), ConfigError,
+     "max_concurrent_requests.*greater than or equal to 1"),
     ("attempts 0", lambda _: quiet(max_attempts=0), ConfigError, "max_attempts"),
     ("timeout 0", lambda _: quiet(request_timeout=0), ConfigError, "request_timeout"),
     ("timeout negative", lambda _: quiet(request_timeout=-3), ConfigError, "request_timeout"),
@@ -106,11 +107,13 @@ ROWS: list[tuple[str, Callable[[Path], Any], type[Exception], str]] = [
     ("from_dict of a list", lambda _: LLMClient.from_dict([1]), ConfigError, "mapping"),  # type: ignore[arg-type]
     # --- a call
     ("a missing key", lambda _: quiet().process_prompts(["a"]), MissingAPIKeyError, "OPENAI_API_KEY"),
-    ("a missing key of start", lambda _: quiet("claude-3-haiku").start_nowait("a"), ConfigError, "ANTHROPIC_API_KEY|anthropic"),
+    ("a missing key of start", lambda _: quiet("claude-3-haiku").start_nowait("a"), ConfigError,
+     "ANTHROPIC_API_KEY|anthropic"),
     ("an object as cache of a call", lambda _: quiet(PLAIN).ask("a", cache=Memory()), ConfigError,  # type: ignore[arg-type]
      "CachePattern.*cache object belongs into the constructor"),
     ("an unknown CachePattern", lambda _: quiet(PLAIN).ask("a", cache="all"), ConfigError, "CachePattern"),
-    ("an unknown service tier", lambda _: quiet(PLAIN).ask("a", service_tier="gold"), ConfigError, "service_tier 'gold'.*flex"),
+    ("an unknown service tier", lambda _: quiet(PLAIN).ask("a", service_tier="gold"), ConfigError,
+     "service_tier 'gold'.*flex"),
     ("a tool of the wrong type", lambda _: quiet(PLAIN).ask("a", tools=[7]), ConfigError, "not int"),
     ("tools that are no list", lambda _: quiet(PLAIN).ask("a", tools=7), ConfigError, "tool"),
     ("a schema of the wrong type", lambda _: quiet(PLAIN).ask("a", output_schema=7), ConfigError, "schema"),
@@ -119,7 +122,8 @@ ROWS: list[tuple[str, Callable[[Path], Any], type[Exception], str]] = [
     ("timeout as a word", lambda _: quiet(PLAIN).ask("a", timeout="3"), ConfigError, "timeout"),
     ("params of a call", lambda _: quiet(PLAIN).ask("a", sampling_params={"temperature": 9}), ConfigError, "temperature"),
     ("params of a call as a list", lambda _: quiet(PLAIN).ask("a", sampling_params=[1]), ConfigError, "sampling_params"),
-    ("an unknown model of a call", lambda _: quiet(PLAIN).ask("a", model="rehearsal-eco"), UnknownModelError, "rehearsal-echo"),
+    ("an unknown model of a call", lambda _: quiet(PLAIN).ask("a", model="rehearsal-eco"), UnknownModelError,
+     "rehearsal-echo"),
     ("prompts that are a number", lambda _: quiet(PLAIN).process_prompts(7), ConfigError, "of type int"),
     ("prompts that are None", lambda _: quiet(PLAIN).process_prompts(None), ConfigError, "of type NoneType"),
     ("prompts that are bytes", lambda _: quiet(PLAIN).process_prompts(b"abc"), ConfigError, "of type bytes"),
@@ -361,7 +365,8 @@ def test_an_output_that_cannot_be_written_is_said_before_anything_is_sent(tmp_pa
 
 
 def _env() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))))}
+    here = str(Path(__file__).parents[1])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))}
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:

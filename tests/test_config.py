@@ -190,7 +190,8 @@ def test_infinite_and_absent_limits_mean_none() -> None:
 def test_the_seeds_own_models_construct() -> None:
     client = LLMClient(
         ["gpt-4.1-mini", "claude-3-haiku", "gemini-1.5-flash"], model_weights=[0.6, 0.2, 0.2],
-        sampling_params=[SamplingParams(temperature=0.2, max_new_tokens=200), SamplingParams(temperature=0.8, max_new_tokens=150),
+        sampling_params=[SamplingParams(temperature=0.2, max_new_tokens=200),
+                         SamplingParams(temperature=0.8, max_new_tokens=150),
                          SamplingParams(temperature=1.0, max_new_tokens=300)],
     )
     assert client._select_model()[0] in client.models

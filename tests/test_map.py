@@ -82,9 +82,11 @@ def test_a_slow_consumer_does_not_let_the_buffer_grow(rehearsal: RehearsalServer
 def test_a_head_that_hangs_holds_back_a_bounded_number(rehearsal: RehearsalServer) -> None:
     with client_of(rehearsal, max_concurrent_requests=50) as client:
         source = Source(30_000)
+
         def prompts() -> Iterator[str]:
             yield "[[latency 2]]"
             yield from source
+
         iterator = client.map(prompts())
         assert next(iterator).index == 0
         assert source.pulled <= 10_000 + 4 * 50 + 1

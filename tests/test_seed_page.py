@@ -198,9 +198,9 @@ def test_one_tracker_for_several_batches(client: LLMClient) -> None:
 @pytest.mark.parametrize("tier", ["auto", "default", "flex", "priority"])
 def test_service_tiers(rehearsal: RehearsalServer, tier: str) -> None:
     with client_of(rehearsal, "gpt-5", api_key="k") as client:
-        for call in (lambda: client.process_prompts(["a"], service_tier=tier), lambda: client.start("a", service_tier=tier).result(5),
-                     lambda: client.start_nowait("a", service_tier=tier).result(5)):
-            call()
+        for call in (client.process_prompts, client.start, client.start_nowait):
+            call("a", service_tier=tier)
+            client.drain(5)
             assert body(rehearsal).get("service_tier", "auto") == tier
     with client_of(rehearsal, "gpt-4.1-mini", api_key="k") as client:
         client.ask("a", service_tier="flex")

@@ -30,7 +30,9 @@ def taken(stream: Any) -> tuple[list[StreamDelta], APIResponse]:
     return items[:-1], items[-1]
 
 
-@pytest.mark.parametrize("prompt", ["hello", LONG, "[[refuse]]", [{"role": "system", "content": "s"}, {"role": "user", "content": "x"}]])
+@pytest.mark.parametrize("prompt", [
+    "hello", LONG, "[[refuse]]", [{"role": "system", "content": "s"}, {"role": "user", "content": "x"}],
+])
 def test_the_last_item_is_the_response_that_the_unstreamed_call_gives(client: LLMClient, prompt: Any) -> None:
     deltas, streamed = taken(client.stream_chat(prompt))
     plain = client.ask(prompt)
