@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from deluge.courier import on_courier
+from deluge.courier import on_courier, wait_in_slices
 from deluge.engine import Engine
 from deluge.errors import Interrupted
 from deluge.response import APIResponse
@@ -63,7 +63,7 @@ class Gathering:
         """Blocks until that many responses have come."""
         with self._condition:
             self.goal = goal
-            reached = self._condition.wait_for(lambda: self.done >= goal, timeout)
+            reached = wait_in_slices(self._condition, lambda: self.done >= goal, timeout)
             self.goal = FAR
             return reached
 

@@ -25,6 +25,7 @@ CROWD = 2  # deliveries in one go from which there is load
 BREATH = 0.0005  # seconds
 
 _LOOK = 0.05  # seconds between looks at whether the courier still runs
+SLICE = 0.2  # seconds: a signal that comes right before a thread begins to wait is seen only when the wait ends
 
 _here = threading.local()
 _folder: Folder[Message] = Folder()
@@ -33,6 +34,17 @@ _folder: Folder[Message] = Folder()
 def on_courier() -> bool:
     """Whether this is the courier's thread: whoever waits here would wait for himself."""
     return getattr(_here, "yes", False)
+
+
+def wait_in_slices(condition: threading.Condition, true: Callable[[], bool], timeout: float | None) -> bool:
+    """``Condition.wait_for``, but Ctrl-C always ends it soon. Called with the condition's lock."""
+    end = None if timeout is None else time.monotonic() + timeout
+    while not true():
+        left = SLICE if end is None else min(SLICE, end - time.monotonic())
+        if left <= 0.0:
+            return False
+        condition.wait(left)
+    return True
 
 
 class Courier:

@@ -11,7 +11,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures import as_completed as futures_as_completed
 from typing import Any, Union
 
-from deluge.courier import on_courier
+from deluge.courier import SLICE, on_courier, wait_in_slices
 from deluge.response import APIResponse
 from deluge.tasks import Task
 
@@ -86,7 +86,7 @@ class ResponseFuture(Future[APIResponse]):
         if on_courier():
             raise RuntimeError("called from a deluge hook: waiting here for a response would wait for ever")
         with self._condition:
-            if not self._condition.wait_for(lambda: self._result is not None, timeout):
+            if not wait_in_slices(self._condition, lambda: self._result is not None, timeout):
                 raise FutureTimeout()
 
     def __await__(self) -> Generator[Any, None, APIResponse]:
@@ -212,6 +212,15 @@ class HandleBook:
 
 
 def _as_completed(handles: list[ResponseFuture], timeout: float | None) -> Iterator[tuple[int, APIResponse]]:
-    for future in futures_as_completed(handles, timeout):
-        assert isinstance(future, ResponseFuture)
-        yield future.task_id, future.result()
+    end = None if timeout is None else time.monotonic() + timeout
+    waiting = {id(handle): handle for handle in handles}
+    while waiting:
+        left = SLICE if end is None else max(0.0, min(SLICE, end - time.monotonic()))
+        try:
+            for future in futures_as_completed(list(waiting.values()), left):
+                assert isinstance(future, ResponseFuture)
+                del waiting[id(future)]
+                yield future.task_id, future.result()
+        except FutureTimeout:
+            if end is not None and time.monotonic() >= end:
+                raise

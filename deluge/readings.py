@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from deluge.courier import Courier
+from deluge.courier import SLICE, Courier
 from deluge.scheduler import Scheduler
 from deluge.status import StatusSnapshot
 from deluge.tasks import Call
@@ -74,7 +74,7 @@ class Readings:
         """Blocks until fewer than ``max_queued`` tasks wait for their turn."""
         with self._room:
             while self.scheduler.waiting >= self._max_queued and self.awake:
-                self._room.wait(1.0)
+                self._room.wait(SLICE)
 
     def wait_until_done(self, calls: list[Call], timeout: float | None) -> bool:
         """Blocks until every task of these calls is delivered; False when that takes longer than ``timeout`` seconds."""

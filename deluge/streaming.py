@@ -7,6 +7,7 @@ import sys
 from collections.abc import Generator
 from typing import Any, Union
 
+from deluge.courier import SLICE
 from deluge.engine import Engine
 from deluge.plan import Plan
 from deluge.response import APIResponse
@@ -24,6 +25,14 @@ class _Sink:
 
     def __init__(self) -> None:
         self.queue: queue.SimpleQueue[StreamDelta | APIResponse] = queue.SimpleQueue()
+
+    def get(self) -> StreamDelta | APIResponse:
+        """The next piece, or the response."""
+        while True:
+            try:
+                return self.queue.get(timeout=SLICE)
+            except queue.Empty:
+                continue
 
     def put(self, delta: StreamDelta) -> None:
         """One piece, from the worker."""
@@ -52,7 +61,7 @@ def _pieces(engine: Engine, task: Task, sink: _Sink, leave: Any) -> Stream:
     try:
         yield StreamDelta("text")  # taken by whoever opens the stream: from here on dropping it, even unread, ends the prompt
         while True:
-            item = sink.queue.get()
+            item = sink.get()
             yield item
             if isinstance(item, APIResponse):
                 return

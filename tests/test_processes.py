@@ -254,6 +254,31 @@ def test_ctrl_c_keeps_what_is_paid_and_leaves_the_others_alone(rehearsal: Rehear
     assert process.returncode == 0 and err == ""
 
 
+def test_no_ctrl_c_is_lost_while_threads_are_busy(rehearsal: RehearsalServer) -> None:
+    """The signal comes when the requests go out: right before the main thread begins to wait, as often as not."""
+    program = """
+import sys
+from deluge import LLMClient
+client = LLMClient("m", base_url=sys.argv[1], progress=None, max_requests_per_minute=None, max_tokens_per_minute=None)
+for number in range(12):
+    try:
+        client.process_prompts([f"[[latency 60]] {number} {n}" for n in range(30)])
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+client.close()
+"""
+    process = subprocess.Popen([sys.executable, "-c", program, rehearsal.base_url], text=True, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert process.stdout is not None
+    for number in range(12):
+        rehearsal.wait_for(lambda: any(f" {number} " in seen.prompt for seen in rehearsal.requests))
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline().strip() == "interrupted" and time.monotonic() - began < 2
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 0 and err == ""
+
+
 def test_ctrl_c_twice_in_a_row_ends_at_once(rehearsal: RehearsalServer) -> None:
     program = """
 import sys
