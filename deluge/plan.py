@@ -29,7 +29,7 @@ from deluge.router import Router
 from deluge.rowplan import RowTemplates
 from deluge.tasks import Call, Receiver, Task
 from deluge.tools import MCPServer, Tool
-from deluge.tools.output import output_schema_of
+from deluge.tools.output import output_reader
 from deluge.tracker import StatusTracker
 from deluge.usage import NO_USAGE
 
@@ -39,7 +39,8 @@ _said = _log.logger("client")
 class CallOptions(TypedDict, total=False):
     """What every call takes.
 
-    ``tools``: Tools, MCPServers, functions or the provider's own dicts. ``output_schema``: a JSON schema or a pydantic model.
+    ``tools``: Tools, MCPServers, functions or the provider's own dicts. ``output_schema``: a JSON schema, or a type: then
+    ``response.parsed`` is the typed object.
     ``cache``: a CachePattern. ``service_tier``: auto, default, flex, priority … ``prefer_model``: a name of the pool, or
     ``"last"``. ``model`` and ``sampling_params`` replace the client's for this call. ``timeout``: seconds for the whole call.
     """
@@ -76,7 +77,9 @@ class Plan:
             )
         self.engine = engine
         self.config = config
-        self.options = request_options(config, options)
+        schema = options.get("output_schema")
+        reader = None if schema is None else output_reader(schema)
+        self.options = request_options(config, options, None if reader is None else reader.schema)
         self._warned = warned
         self.timeout = _end_of(options.get("timeout"))
         pool, router = _pool_of(config, pool, router, options)
@@ -96,6 +99,7 @@ class Plan:
             background_timeout=config.background_timeout, postprocess=config.postprocess,
             fallbacks=tuple(entry.key for entry in pool if entry.weight == 0),
             cache=None if config.cache is None else _Locked(config.cache, cache_lock), name=config.name or pool[0].model.id,
+            reader=reader,
             context=contextvars.copy_context() if config.postprocess is not None or config.cache is not None else None,
         )
 
@@ -185,7 +189,7 @@ class Plan:
                 _log.event(_said, 30, notice, model=model.id)
 
 
-def request_options(config: ClientConfig, options: CallOptions) -> RequestOptions:
+def request_options(config: ClientConfig, options: CallOptions, schema: Mapping[str, Any] | None) -> RequestOptions:
     """What the client and the call ask for beside parameters; checked."""
     cache, tier = options.get("cache"), options.get("service_tier")
     if cache is not None and cache not in CACHE_PATTERNS:
@@ -194,10 +198,9 @@ def request_options(config: ClientConfig, options: CallOptions) -> RequestOption
         )
     if tier is not None and tier not in SERVICE_TIERS:
         raise ConfigError(f"unknown service_tier {tier!r}; there are: {', '.join(SERVICE_TIERS)}")
-    schema = options.get("output_schema")
     return RequestOptions(
-        tools=_tools(options.get("tools")), output_schema=None if schema is None else output_schema_of(schema),
-        cache=cache, service_tier=tier, extra_headers=config.extra_headers, extra_body=config.extra_body,
+        tools=_tools(options.get("tools")), output_schema=schema, cache=cache, service_tier=tier,
+        extra_headers=config.extra_headers, extra_body=config.extra_body,
         use_responses_api=config.use_responses_api, background=config.background,
         force_local_mcp=config.force_local_mcp, keep_raw=config.keep_raw,
     )
@@ -277,7 +280,9 @@ def _hit(task: Task, found: Any) -> APIResponse:
     """A cached answer as the response of this prompt: it cost nothing."""
     if not isinstance(found, APIResponse):
         raise TypeError(f"the cache returned {type(found).__name__}, not an APIResponse")
+    reader = task.call.reader
     copied = found.replaced(
+        parsed=found.parsed if reader is None else reader.parsed(found),
         id=task.id, index=task.index, prompt=task.prompt, source="cache", local_cache_hit=True, usage=NO_USAGE, cost=0.0,
         attempts=(), metadata=task.metadata, latency=0.0, queued=0.0, trajectory=None,
     )

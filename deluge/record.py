@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pydantic_core import to_jsonable_python
+
 from deluge.prompt.log import messages_to_log
 from deluge.prompt.parts import Text
 
@@ -41,6 +43,7 @@ def record(
         "occurrence": occurrence,
         "metadata": dict(carried) if carried else None,
         "prompt": prompt_of(response.prompt) if prompts else None,
+        "parsed": None if response.parsed is None else to_jsonable_python(response.parsed, fallback=repr),
         "tool_calls": [_tool_call(call) for call in response.tool_calls] or None,
         "model": response.model_internal or None,
         "attempts": len(response.attempts),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from deluge.request import RequestTemplate
     from deluge.retry import RetryPolicy, Ruling
     from deluge.router import Router
+    from deluge.tools.output import OutputReader
 
 QUEUED, RUNNING, WAITING, ENDED = "queued", "running", "waiting", "ended"
 
@@ -76,7 +77,7 @@ class Call:
 
     __slots__ = (
         "id", "templates", "router", "fallbacks", "policy", "request_timeout", "stream_timeout", "background_timeout",
-        "receiver", "context", "postprocess", "cache", "ready", "served", "unfinished", "name", "closed",
+        "receiver", "context", "postprocess", "cache", "reader", "ready", "served", "unfinished", "name", "closed",
         "__weakref__",
     )
 
@@ -84,7 +85,7 @@ class Call:
         self, id: int, *, templates: Mapping[str, RequestTemplate], router: Router, policy: RetryPolicy, receiver: Receiver,
         request_timeout: float, fallbacks: tuple[str, ...] = (), stream_timeout: float | None = None,
         background_timeout: float | None = None, postprocess: Callable[[APIResponse], APIResponse | None] | None = None,
-        cache: Any = None, context: Context | None = None, name: str = "",
+        cache: Any = None, context: Context | None = None, name: str = "", reader: OutputReader | None = None,
     ) -> None:
         self.id = id
         self.templates = templates
@@ -98,6 +99,7 @@ class Call:
         self.context = context
         self.postprocess = postprocess
         self.cache = cache
+        self.reader = reader  # makes the typed object of an answer, where the call has an output_schema
         self.name = name
         self.closed: str | None = None  # why nothing of it is sent any more
         self.ready: dict[Lane, Queue] = {}  # the scheduler's

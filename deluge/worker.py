@@ -128,7 +128,7 @@ class Pilot:
             reply.message = f"{reply.message} ({_server_of(ctx.template.base_url)})"
         elif reply.failure == "timeout":
             reply.message = f"no whole answer within {flight.task.call.request_timeout:g} s (request_timeout)"
-        return _landed(dialect.parse(ctx, reply), reply, ctx.now)
+        return _landed(flight.task, dialect.parse(ctx, reply), reply, ctx.now)
 
     def _exchange(self, flight: Flight, dialect: Dialect, ctx: RequestContext) -> Outcome:
         """Runs the exchange until it ends or asks for a pause."""
@@ -142,7 +142,7 @@ class Pilot:
             try:
                 call = exchange.send((reply, RequestContext(ctx.prompt, ctx.template, self.wall + time.monotonic())))
             except StopIteration as end:
-                return _landed(end.value, reply, ctx.now)
+                return _landed(task, end.value, reply, ctx.now)
             if call.delay > 0.0:
                 return Outcome(next_call=call, exchange=exchange, sent=reply.sent)
 
@@ -167,7 +167,7 @@ class Pilot:
             response = dialect.parse(ctx, reply)
         finally:
             getattr(reply.chunks, "close", lambda: None)()
-        outcome = _landed(response, reply, ctx.now)
+        outcome = _landed(task, response, reply, ctx.now)
         outcome.streamed = task.streamed
         return outcome
 
@@ -261,8 +261,10 @@ def rule(task: Task, outcome: Outcome, now: float) -> Ruling:
     ))
 
 
-def _landed(response: APIResponse, reply: HttpReply, wall_now: float) -> Outcome:
-    failure = reply.failure
+def _landed(task: Task, response: APIResponse, reply: HttpReply, wall_now: float) -> Outcome:
+    reader, failure = task.call.reader, reply.failure
+    if reader is not None:
+        response.parsed = reader.parsed(response)
     if failure is None:
         return Outcome(response, sent=reply.sent, nothing_left=exhausted_for(reply.headers, wall_now))
     dead = failure == "connection" and not reply.replied and reply.reused
