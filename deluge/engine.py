@@ -183,6 +183,7 @@ class Engine(Readings):
         while True:
             job = job or jobs.get()
             if job is None:
+                self._leave()
                 return
             flight, outcome = job
             if outcome is None:
@@ -268,10 +269,13 @@ class Engine(Readings):
 
     def tick(self) -> float | None:
         """One round of the keeper of time: seconds until the next one; None when the threads are to end."""
+        if not self.awake:
+            self._leave()
+            return None
         with self._lock:
-            if not self.awake:
-                return None
             now = time.monotonic()
+            if not self.awake:  # since a moment ago
+                return 0.001
             self._alarm_at = 0.0
             try:
                 self._step(now)
@@ -289,11 +293,26 @@ class Engine(Readings):
             timeout = self._alarm_at - now
         crew.start(ordered, self._work)
         for task in cleanups:
-            crew.start(1, functools.partial(self._pilot.clean_up, task))
+            crew.start(1, functools.partial(self._clean_up, task))
         for flight in abandoned:
             self._give_up(flight)
         self.transport.sweep(now)
         return max(0.001, timeout)
+
+    def _clean_up(self, task: Task) -> None:
+        self._pilot.clean_up(task)
+        self._leave()
+
+    def _leave(self) -> None:
+        """A thread ends. After a rest it first stops the jobs that nobody waits for any more, and takes its socket along."""
+        while not self.awake:
+            with self._lock:
+                cleanups = self.scheduler.cleanups
+                task = cleanups.pop() if cleanups and not self.awake else None
+            if task is None:
+                self.transport.close()
+                return
+            self._pilot.clean_up(task)
 
     def _give_up(self, flight: Flight) -> None:
         """Its worker is lost (in a name look-up, most likely): the prompt goes on without it."""

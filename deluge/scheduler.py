@@ -303,8 +303,8 @@ class Scheduler(Routing):
         """What comes after a task has ended, or after its attempt was given up: an answer was paid for, so it is counted
         and kept; a job is told to stop."""
         task, response = flight.task, outcome.response
-        if outcome.next_call is not None and task.state == ENDED:
-            task.exchange = outcome.exchange
+        if task.state == ENDED and (outcome.next_call is not None or (flight.polling and task.exchange is not None)):
+            task.exchange = outcome.exchange or task.exchange
             self.cleanups.append(task)
         if response is None:
             return

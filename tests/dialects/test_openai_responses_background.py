@@ -192,3 +192,12 @@ def test_cancelling_cancels_the_job() -> None:
         server.wait_for(lambda: sent(server)["GET"] > 0)
         assert handle.cancel()
         server.wait_for(lambda: sent(server)["POST cancel"] == 1)
+
+
+def test_closing_the_client_cancels_its_jobs() -> None:
+    with RehearsalServer(latency=0.0) as server, job_client(server) as client:
+        handles = [client.start_nowait(f"[[latency 60]] slow {at}") for at in range(20)]
+        server.wait_for(lambda: sent(server)["GET"] > 5)
+        client.close()
+        assert {handle.result().error_kind for handle in handles} == {"cancelled"}
+        server.wait_for(lambda: sent(server)["POST cancel"] == 20)
