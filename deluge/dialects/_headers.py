@@ -31,7 +31,8 @@ def headers(template: RequestTemplate, family: str, own: Mapping[str, str] | Non
         base[provider.key_header.lower()] = template.api_key if plain else f"Bearer {template.api_key}"
     base.update((name.lower(), value) for name, value in provider.headers.items())
     base.update(own or {})
-    return joined_headers(base, _meant_for(template.options.extra_headers, family))
+    families = (family, "bedrock") if template.model.has("sigv4") else (family,)
+    return joined_headers(base, _meant_for(template.options.extra_headers, families))
 
 
 def signer(template: RequestTemplate, service: str) -> tuple[str | None, Mapping[str, Any] | None]:
@@ -45,8 +46,8 @@ def signer(template: RequestTemplate, service: str) -> tuple[str | None, Mapping
     return None, None
 
 
-def _meant_for(extra: Mapping[str, str | None], family: str) -> Mapping[str, str | None]:
+def _meant_for(extra: Mapping[str, str | None], families: tuple[str, ...]) -> Mapping[str, str | None]:
     return {
         name: value for name, value in extra.items()
-        if all(owner == family or not name.lower().startswith(prefix) for prefix, owner in _OWNED.items())
+        if all(owner in families or not name.lower().startswith(prefix) for prefix, owner in _OWNED.items())
     }

@@ -19,6 +19,7 @@ from deluge.wire import HttpCall
 _HOST = re.compile(r"(?:^|\.)(bedrock(?:-[a-z]+)*)\.([a-z]{2}(?:-[a-z]+)+-\d+)\.", re.ASCII)
 # Hosts that are a service of their own to the signature; the others of Bedrock are all "bedrock".
 _SERVICES = frozenset({"bedrock-mantle"})
+_ADDED = frozenset({"authorization", "x-amz-date", "x-amz-security-token"})
 _DEFAULT_REGION = "us-east-1"
 
 
@@ -55,7 +56,7 @@ class AwsSigner:
         service, region = scope(call, chain.region)
         request = awsrequest.AWSRequest(call.method, call.url, dict(call.headers), call.body)
         auth.SigV4Auth(credentials, service, region).add_auth(request)
-        return {name.lower(): value for name, value in request.headers.items() if name.lower() not in call.headers}
+        return {name.lower(): value for name, value in request.headers.items() if name.lower() in _ADDED}
 
     def _found(self) -> _Chain:
         chain, process = self._chain, os.getpid()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from deluge._plugins import load
 from deluge.dialects.bedrock import DIALECT
 from deluge.errors import InputError
 from deluge.models.model import Model, Provider
@@ -119,6 +120,15 @@ def test_headers_of_the_user_win_and_those_of_others_stay_out() -> None:
     assert made.headers["authorization"] == "Bearer mine" and made.headers["x-amzn-bedrock-trace"] == "ENABLED"
     assert "anthropic-beta" not in made.headers and "openai-organization" not in made.headers
     assert "additionalModelRequestFields" not in json.loads(made.body)
+
+
+def test_openai_on_bedrock_gets_amazons_headers_and_is_signed() -> None:
+    row = get_model("gpt-oss-120b-bedrock")
+    template = RequestTemplate(row, SamplingParams(), RequestOptions(extra_headers={
+        "X-Amzn-Bedrock-GuardrailIdentifier": "g", "x-goog-user-project": "p"}), URL + "/openai/v1")
+    made = load("dialects", "openai_chat").build(RequestContext(as_conversation("Hi"), template))
+    assert made.sign == "aws" and made.headers["x-amzn-bedrock-guardrailidentifier"] == "g"
+    assert "x-goog-user-project" not in made.headers
 
 
 # -- parameters -------------------------------------------------------------------------------------------------------
@@ -298,7 +308,7 @@ def test_calls_and_results() -> None:
     talk = Conversation([
         Message.user("Hi"),
         Message.ai("Wait.").with_tool_call("c1", "f", {"a": 1}).with_part(ToolCall("c 2", "f", {}, "{", "broken")),
-        Message("tool", (ToolResult("c1", ("see", ) and (Text("see"), picture)),)),
+        Message("tool", (ToolResult("c1", (Text("see"), picture)),)),
         Message("tool", (ToolResult("c 2", "no", True),)),
         Message.user("And?"),
     ])
@@ -417,17 +427,22 @@ def block(part: Any) -> dict[str, Any]:
 B64 = base64.b64encode(b"abc").decode()
 
 
+def document(form: str, name: str) -> dict[str, Any]:
+    return {"document": {"format": form, "name": name, "source": {"bytes": B64}}}
+
+
 @pytest.mark.parametrize("part, wanted", [
     (Image(b"abc", media_type="image/jpeg"), {"image": {"format": "jpeg", "source": {"bytes": B64}}}),
     (Image(b"abc", media_type="image/jpg"), {"image": {"format": "jpeg", "source": {"bytes": B64}}}),
     (Image(url="s3://bucket/a.png"), {"image": {"format": "png", "source": {"s3Location": {"uri": "s3://bucket/a.png"}}}}),
-    (File(b"abc", name="my_report v2.pdf"), {"document": {"format": "pdf", "name": "my report v2", "source": {"bytes": B64}}}),
-    (File(b"abc"), {"document": {"format": "pdf", "name": "document", "source": {"bytes": B64}}}),
-    (File(b"abc", media_type="text/plain", name="notes.md"), {"document": {"format": "md", "name": "notes", "source": {"bytes": B64}}}),
-    (File(b"abc", media_type="text/x-python", name="a.py"), {"document": {"format": "txt", "name": "a py", "source": {"bytes": B64}}}),
-    (File(b"abc", media_type="text/csv; charset=utf-8"), {"document": {"format": "csv", "name": "document", "source": {"bytes": B64}}}),
+    (File(b"abc", name="my_report v2.pdf"), document("pdf", "my report v2")),
+    (File(b"abc"), document("pdf", "document")),
+    (File(b"abc", media_type="text/plain", name="notes.md"), document("md", "notes")),
+    (File(b"abc", media_type="text/x-python", name="a.py"), document("txt", "a py")),
+    (File(b"abc", media_type="text/csv; charset=utf-8"), document("csv", "document")),
     (File(b"abc", media_type="video/quicktime"), {"video": {"format": "mov", "source": {"bytes": B64}}}),
-    (File(b"abc", media_type="application/octet-stream", name="a.mkv"), {"video": {"format": "mkv", "source": {"bytes": B64}}}),
+    (File(b"abc", media_type="application/octet-stream", name="a.mkv"),
+     {"video": {"format": "mkv", "source": {"bytes": B64}}}),
     (File(b"abc", media_type="audio/mpeg"), {"audio": {"format": "mp3", "source": {"bytes": B64}}}),
     (Audio(b"abc"), {"audio": {"format": "wav", "source": {"bytes": B64}}}),
     (File(b"abc", media_type="image/webp"), {"image": {"format": "webp", "source": {"bytes": B64}}}),

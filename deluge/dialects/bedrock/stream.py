@@ -18,6 +18,7 @@ from deluge.request import RequestContext
 from deluge.response import APIResponse
 from deluge.wire import HttpReply, ServerEvent, StreamDelta, Verdict
 
+_STOP = ("stopReason", "additionalModelResponseFields")
 _LAST = ("usage", "trace", "performanceConfig", "serviceTier", "metrics")
 
 
@@ -67,7 +68,7 @@ class _Whole:
                 yield from block.take(delta)
         elif kind == "messageStop":
             self.began = True
-            self.top.update((name, value) for name, value in data.items() if value is not None)
+            self.top.update((name, data[name]) for name in _STOP if data.get(name) is not None)
         elif kind == "metadata":
             self.top.update((name, data[name]) for name in _LAST if data.get(name) is not None)
 
