@@ -179,16 +179,19 @@ class LeanTransport:
                     self._heads.clear()
                 self._heads[id(call.headers)] = (call.headers, call.url, call.method, head)
             return head
-        signer = self._signers.get(call.sign)
+        return lean.build_head(call.method, call.url, tuple(self._signed(call.sign, call).items()), bool(call.body))
+
+    def _signed(self, name: str, call: HttpCall) -> dict[str, str]:
+        """The call's headers with those of its signer."""
+        signer = self._signers.get(name)
         if signer is None:
-            raise ConfigError(f"no signer named {call.sign!r} is installed")
+            raise ConfigError(f"no signer named {name!r} is installed")
         try:
-            fields = {**call.headers, **signer(call)}
+            return {**call.headers, **signer(call)}
         except ConfigError:  # it says itself what is missing
             raise
         except Exception as error:
-            raise ConfigError(f"signing as {call.sign!r} failed: {type(error).__name__}") from None
-        return lean.build_head(call.method, call.url, tuple(fields.items()), bool(call.body))
+            raise ConfigError(f"signing as {name!r} failed: {type(error).__name__}") from None
 
     def __repr__(self) -> str:
         return f"<LeanTransport {len(self._live)} in flight | {self.idle} idle>"

@@ -38,7 +38,8 @@ _CODES: dict[str, Rule] = {
     "service_disabled": ("permission", True), "api_key_service_blocked": ("permission", True),
     "api_key_ip_address_blocked": ("permission", True), "api_key_http_referrer_blocked": ("permission", True),
     "consumer_suspended": ("permission", True), "consumer_invalid": ("permission", True),
-    "iam_permission_denied": ("permission", True), "billing_disabled": ("quota_exhausted", False), "deadline_exceeded": ("server", False),
+    "iam_permission_denied": ("permission", True), "billing_disabled": ("quota_exhausted", False),
+    "deadline_exceeded": ("server", False),
 }
 # What the API says without a code of its own for it.
 _WORDED: tuple[tuple[int, str, re.Pattern[str]], ...] = (
