@@ -95,7 +95,7 @@ MODELS = (
     *_claude("claude-4.5-haiku", "claude-haiku-4-5-20251001-v1:0", f.CLAUDE_4_5, 1.0, 5.0, us=_US_CA,
              world=_WORLD_2025),
     row("claude-4.1-opus-bedrock", "us.anthropic.claude-opus-4-1-20250805-v1:0", f.CLAUDE_4_1_OPUS, 15.0, 75.0,
-        regions=_US_3, flags=_OLD_CLAUDE),
+        regions=_US_3, flags=_OLD_CLAUDE + " -supports_json_schema -supports_strict_tools"),
     *_claude("claude-4-sonnet", "claude-sonnet-4-20250514-v1:0", f.CLAUDE_4_SONNET.but("no_hour_caching"), 3.0, 15.0,
              us=_US_4, world=("ap-northeast-1", "eu-west-1", *_US_3)),
     row("claude-3-haiku-bedrock", "us.anthropic.claude-3-haiku-20240307-v1:0", f.CLAUDE_3, 0.25, 1.25,
