@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from threading import Lock
+from time import monotonic
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ _HOST = re.compile(r"(?:^|\.)(bedrock(?:-[a-z]+)*)\.([a-z]{2}(?:-[a-z]+)+-\d+)\.
 # Hosts that are a service of their own to the signature; the others of Bedrock are all "bedrock".
 _SERVICES = frozenset({"bedrock-mantle"})
 _ADDED = frozenset({"authorization", "x-amz-date", "x-amz-security-token"})
+_PAUSE = 10.0  # seconds between two searches for credentials
 _DEFAULT_REGION = "us-east-1"
 
 
@@ -42,6 +44,7 @@ class AwsSigner:
         self._lock = Lock()
         self._process = os.getpid()
         self._chain: _Chain | None = None
+        self._failure = (0.0, "")  # until when nobody looks again, and why
 
     def __call__(self, call: HttpCall) -> Mapping[str, str]:
         """The headers to add."""
@@ -66,8 +69,19 @@ class AwsSigner:
             self._process, self._lock = process, Lock()
         with self._lock:
             if self._chain is None or self._chain.process != process:
-                self._chain = _look(process)
+                self._chain = self._looked_for(process)
             return self._chain
+
+    def _looked_for(self, process: int) -> _Chain:
+        """A search that found nothing took seconds (it may have asked the network): not every prompt repeats it."""
+        until, why = self._failure
+        if monotonic() < until:
+            raise ConfigError(why)
+        try:
+            return _look(process)
+        except ConfigError as error:
+            self._failure = (monotonic() + _PAUSE, str(error))
+            raise
 
     def __repr__(self) -> str:
         return f"<AwsSigner {'ready' if self._chain is not None else 'not used yet'}>"
