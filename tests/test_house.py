@@ -14,7 +14,7 @@ TREES = {file: ast.parse(file.read_text("utf-8")) for file in FILES}
 PUBLIC_NAMES = Path(__file__).parent / "public_names.txt"
 
 FUNCTION_LINES, BRANCHES, FILE_LINES = 40, 10, 400
-PRINTERS = ("progress/", "cli/", "streaming")
+PRINTERS = ("progress/", "cli/", "streaming", "prompt/show")
 FORBIDDEN_WORDS = ("utils", "helper", "manager")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

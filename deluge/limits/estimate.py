@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-FIRST_RATIO = 0.25  # tokens per UTF-8 byte of text, before the first answers
-OVERHEAD = 8  # tokens around a prompt that no character pays for: roles, separators
+from deluge.prompt.size import FIRST_RATIO, OVERHEAD
+
 FEW_ANSWERS = 4  # below this many answers an output counts as long as it may be
 MEMORY = 0.98  # what an answer still weighs when the next one comes: about the last fifty count
 LOWER_BOUND_RATIO = 0.125  # no tokenizer needs fewer tokens per character of ordinary text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from deluge import _json
@@ -25,7 +25,44 @@ _ANTHROPIC_OWN = (
     "tool_search_tool_result", "mcp_tool_use", "mcp_tool_result", "compaction",
 )
 
+_ANTHROPIC_BLOCKS = frozenset({
+    "image", "document", "thinking", "redacted_thinking", "tool_use", "tool_result", *_ANTHROPIC_OWN,
+})
 Block = Mapping[str, Any]
+
+
+def messages_of(items: Iterable[Any]) -> list[Message]:
+    """The messages that dicts and objects of the providers' SDKs describe; ``ConfigError`` names the one it cannot read."""
+    messages: list[Message] = []
+    for place, item in enumerate(items):
+        data = _as_dict(item)
+        if isinstance(item, Message):
+            messages.append(item)
+        elif isinstance(data, Mapping):
+            try:
+                messages.append(message_of(data))
+            except ConfigError as error:
+                raise ConfigError(f"cannot be read: message {place} {error}") from None
+        else:
+            raise ConfigError(f"cannot be read: message {place} is of type {type(item).__name__}, not a dict")
+    return messages
+
+
+def has_anthropic_blocks(items: Iterable[Any]) -> bool:
+    """Whether a message among these has a block that only Anthropic writes."""
+    for item in items:
+        data = _as_dict(item)
+        content = data.get("content") if isinstance(data, Mapping) else None
+        for block in content if isinstance(content, (list, tuple)) else ():
+            if getattr(_as_dict(block), "get", lambda _: None)("type") in _ANTHROPIC_BLOCKS:
+                return True
+    return False
+
+
+def _as_dict(item: Any) -> Any:
+    """An object of an SDK (they are pydantic models) as the dict that the API sends; anything else as it is."""
+    dump = getattr(item, "model_dump", None)
+    return dump(exclude_none=True) if callable(dump) and not isinstance(item, type) else item
 
 
 def message_of(data: Block) -> Message:
@@ -46,7 +83,7 @@ def message_of(data: Block) -> Message:
         parts += parts_of(content)
     if isinstance(data.get("refusal"), str):
         parts.append(Refusal(data["refusal"]))
-    parts += [_openai_call(call) for call in data.get("tool_calls") or ()]
+    parts += [_openai_call(_as_dict(call)) for call in data.get("tool_calls") or ()]
     if role == "user" and parts and all(type(part) is ToolResult for part in parts):
         role = "tool"
     name = data.get("name")
@@ -61,7 +98,7 @@ def parts_of(content: Any) -> list[Part]:
         content = [content]
     if not isinstance(content, (list, tuple)):
         raise ConfigError(f"has content of type {type(content).__name__}: it is a str or a list of parts")
-    return [_part(item, place) for place, item in enumerate(content)]
+    return [_part(_as_dict(item), place) for place, item in enumerate(content)]
 
 
 def _part(item: Any, place: int) -> Any:

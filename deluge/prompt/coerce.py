@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from deluge.errors import ConfigError
-from deluge.prompt._foreign import message_of
+from deluge.prompt._foreign import messages_of
 from deluge.prompt.conversation import Conversation
 from deluge.prompt.message import Message
 
@@ -78,17 +78,7 @@ def _of_mapping(prompt: Mapping[str, Any]) -> Conversation:
 
 
 def _of_messages(items: Iterable[Any]) -> Conversation:
-    messages: list[Message] = []
-    for place, item in enumerate(items):
-        if isinstance(item, Message):
-            messages.append(item)
-        elif isinstance(item, Mapping):
-            try:
-                messages.append(message_of(item))
-            except ConfigError as error:
-                raise ConfigError(f"cannot be read: message {place} {error}") from None
-        else:
-            raise ConfigError(f"cannot be read: message {place} is of type {type(item).__name__}, not a dict")
+    messages = messages_of(items)
     if not messages:
         raise ConfigError("has no messages")
     return Conversation(messages).freeze()

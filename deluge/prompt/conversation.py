@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal, TextIO
 
 from deluge.errors import ConfigError
+from deluge.prompt._foreign import has_anthropic_blocks, messages_of
 from deluge.prompt.fingerprint import fingerprint
 from deluge.prompt.log import LOG_VERSION, messages_from_log, messages_to_log
-from deluge.prompt.media import File, Image
+from deluge.prompt.media import Audio, File, Image
 from deluge.prompt.message import Content, Message
 from deluge.prompt.parts import Text, ToolResult
+from deluge.prompt.show import print_transcript
+from deluge.prompt.size import FIRST_RATIO, OVERHEAD, size_of
+from deluge.prompt.sources import Source
 
 
 class Conversation:
@@ -66,9 +71,12 @@ class Conversation:
         """Appends a system message."""
         return self.add(Message.system(text))
 
-    def user(self, content: Content = (), *, image: Image | None = None, file: File | None = None) -> Conversation:
-        """Appends a user message."""
-        return self.add(Message.user(content, image=image, file=file))
+    def user(
+        self, content: Content = (), *, image: Source | Image | None = None, file: Source | File | None = None,
+        audio: Source | Audio | None = None,
+    ) -> Conversation:
+        """Appends a user message; ``image``, ``file`` and ``audio`` take what ``Image.of`` takes."""
+        return self.add(Message.user(content, image=image, file=file, audio=audio))
 
     def ai(self, content: Content = ()) -> Conversation:
         """Appends a message of the model's."""
@@ -103,6 +111,42 @@ class Conversation:
         if self.frozen:
             self._fingerprint = value
         return value
+
+    def count_tokens(self) -> int:
+        """About how many input tokens this is: a guess from its bytes, without any model's tokenizer."""
+        return math.ceil(size_of(self) * FIRST_RATIO) + OVERHEAD
+
+    def print(self, max_text_length: int | None = 500, *, file: TextIO | None = None) -> None:
+        """Prints a transcript to stdout or ``file``; texts are cut at ``max_text_length`` characters (None: never)."""
+        print_transcript(self.messages, max_text_length, file)
+
+    @classmethod
+    def from_openai_chat(cls, messages: Iterable[Any]) -> Conversation:
+        """A conversation of chat completions messages: dicts, or the SDK's own objects."""
+        return cls(_read(messages))
+
+    @classmethod
+    def from_anthropic(cls, messages: Iterable[Any], system: Any = None) -> Conversation:
+        """A conversation of Messages API messages (dicts or the SDK's objects), and the ``system`` beside them."""
+        first = [{"role": "system", "content": system}] if system else []
+        return cls(_read([*first, *messages]))
+
+    @classmethod
+    def from_unknown(cls, messages: Any) -> tuple[Conversation, Literal["openai", "anthropic", "log"]]:
+        """A conversation of messages, a request body, or a log of ours; and which of the shapes it was.
+
+        Messages that both providers could have written are called ``openai``.
+        """
+        if isinstance(messages, Mapping):
+            if "version" in messages:
+                return cls.from_log(messages), "log"
+            if "messages" not in messages:
+                raise ConfigError("this is neither a list of messages, nor a dict with 'messages', nor a log")
+            items, system = list(messages["messages"]), messages.get("system")
+        else:
+            items, system = list(messages), None
+        anthropic = system is not None or has_anthropic_blocks(items)
+        return cls.from_anthropic(items, system), "anthropic" if anthropic else "openai"
 
     def __len__(self) -> int:
         return len(self.messages)
@@ -139,6 +183,15 @@ class Conversation:
         if data.get("version") != LOG_VERSION:
             raise ConfigError(f"a conversation log of version {data.get('version')!r}; this release reads {LOG_VERSION}")
         return cls(messages_from_log(data["messages"]), model_used=data.get("model_used"))
+
+
+def _read(messages: Iterable[Any]) -> list[Message]:
+    if isinstance(messages, (str, Mapping)):
+        raise ConfigError(f"messages are a list of messages, not a {type(messages).__name__}")
+    try:
+        return messages_of(messages)
+    except ConfigError as error:
+        raise ConfigError(f"the conversation {error}") from None
 
 
 def _restore(messages: tuple[Message, ...], model_used: str | None, frozen: bool) -> Conversation:

@@ -8,6 +8,7 @@ from typing import Any, Literal, Union
 
 from deluge.prompt.media import Audio, File, Image
 from deluge.prompt.parts import Part, Refusal, Text, Thinking, ToolCall, ToolResult
+from deluge.prompt.sources import Source
 
 Role = Literal["system", "user", "assistant", "tool"]
 Content = Union[str, Part, Iterable[Part]]
@@ -39,10 +40,16 @@ class Message:
         return cls("system", as_parts(content))
 
     @classmethod
-    def user(cls, content: Content = (), *, image: Image | None = None, file: File | None = None) -> Message:
-        """What the user says."""
-        extra = tuple(part for part in (image, file) if part is not None)
-        return cls("user", as_parts(content) + extra)
+    def user(
+        cls, content: Content = (), *, image: Source | Image | None = None, file: Source | File | None = None,
+        audio: Source | Audio | None = None,
+    ) -> Message:
+        """What the user says; ``image``, ``file`` and ``audio`` take what ``Image.of`` takes."""
+        parts: list[Part] = list(as_parts(content))
+        parts += [] if image is None else [Image.of(image)]
+        parts += [] if file is None else [File.of(file)]
+        parts += [] if audio is None else [Audio.of(audio)]
+        return cls("user", tuple(parts))
 
     @classmethod
     def ai(cls, content: Content = ()) -> Message:
@@ -57,17 +64,17 @@ class Message:
         """A copy with this text at its end."""
         return self.with_part(Text(text))
 
-    def with_image(self, image: Image) -> Message:
-        """A copy with this image at its end."""
-        return self.with_part(image)
+    def with_image(self, image: Source | Image, media_type: str | None = None, detail: str = "auto") -> Message:
+        """A copy with this image at its end (as ``Image.of`` takes it)."""
+        return self.with_part(Image.of(image, media_type, detail))
 
-    def with_file(self, file: File) -> Message:
-        """A copy with this file at its end."""
-        return self.with_part(file)
+    def with_file(self, file: Source | File, media_type: str | None = None, name: str | None = None) -> Message:
+        """A copy with this file at its end (as ``File.of`` takes it)."""
+        return self.with_part(File.of(file, media_type, name))
 
-    def with_audio(self, audio: Audio) -> Message:
-        """A copy with this sound at its end."""
-        return self.with_part(audio)
+    def with_audio(self, audio: Source | Audio, media_type: str | None = None) -> Message:
+        """A copy with this sound at its end (as ``Audio.of`` takes it)."""
+        return self.with_part(Audio.of(audio, media_type))
 
     def with_tool_call(self, id: str, name: str, arguments: Mapping[str, Any]) -> Message:
         """A copy with this tool call at its end."""

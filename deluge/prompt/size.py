@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from deluge.prompt.conversation import Conversation
 from deluge.prompt.media import Audio, File, Image
 from deluge.prompt.parts import Text
 
+if TYPE_CHECKING:
+    from deluge.prompt.conversation import Conversation
+
+FIRST_RATIO = 0.25  # tokens per UTF-8 byte of text, before a model's own counts are known
+OVERHEAD = 8  # tokens around a prompt that no character pays for: roles, separators
 IMAGE_SIZE = 4_000  # bytes of text that cost about as much as an image
 BYTES_PER_TOKEN_OF_FILE = 8  # a document's bytes against the bytes of the text in it
 

@@ -75,7 +75,7 @@ def _of_text(text: str) -> Found:
         return _of_data_url(text)
     if _URL.match(text):
         return Found(url=text, name=None, shown=_short(text))
-    if len(text) < 4096 and "\0" not in text and Path(text).expanduser().is_file():
+    if os.path.isfile(os.path.expanduser(text)):
         return _of_path(Path(text))
     if _FILE_ID.fullmatch(text):
         return Found(file_id=text, shown=text)
@@ -88,7 +88,7 @@ def _of_text(text: str) -> Found:
 
 
 def _of_path(path: Path) -> Found:
-    path = path.expanduser()
+    path = Path(os.path.expanduser(path))
     try:
         return Found(path.read_bytes(), name=path.name, shown=repr(str(path)))
     except OSError as error:
