@@ -10,10 +10,9 @@ from time import process_time as cpu
 from typing import Optional
 
 from deluge.lanes import NEVER
-from deluge.lobby import AVAILABLE
 from deluge.tasks import Flight, Outcome
 
-SOON = 64 if AVAILABLE else 100_000  # workers that are started as soon as there is work for them
+SOON = 64  # workers that are started as soon as there is work for them, where the lobby does the waiting
 SHORT = 0.02  # seconds that work may wait for a worker before more are started
 BUSY = 0.7  # of a core: a process that computes so much gains nothing from more threads
 LONG = 1.0  # seconds after which they are started all the same
@@ -31,14 +30,15 @@ class Crew:
     hold nobody up. Workers are started by the keeper of time, whose thread is a daemon, which makes them daemons too.
     """
 
-    __slots__ = ("jobs", "free", "workers", "wanted", "short_at", "_executor", "_since", "_seen")
+    __slots__ = ("jobs", "free", "workers", "wanted", "short_at", "_soon", "_executor", "_since", "_seen")
 
-    def __init__(self) -> None:
+    def __init__(self, soon: int = SOON) -> None:
         self.jobs: Jobs = queue.SimpleQueue()
         self.free = 0
         self.workers = 0
         self.wanted = 0
         self.short_at = NEVER
+        self._soon = soon
         self._since = 0.0
         self._seen = (0.0, 0.0)
         self._executor: ThreadPoolExecutor | None = None
@@ -49,7 +49,7 @@ class Crew:
             self.jobs.put(job)
         self.free -= len(jobs)
         if self.free < 0:
-            self._want(min(-self.free, SOON - self.workers - self.wanted))
+            self._want(min(-self.free, self._soon - self.workers - self.wanted))
             if self.free < 0 and self.short_at == NEVER:
                 self.short_at, self._since, self._seen = now + SHORT, now, (now, cpu())
 
@@ -81,14 +81,14 @@ class Crew:
             for _ in range(count):
                 self._executor.submit(work)
 
-    def dismiss(self) -> list[Flight]:
-        """Lets all workers go, each when its job is done; the flights that none of them has begun."""
-        left: list[Flight] = []
+    def dismiss(self) -> list[Job]:
+        """Lets all workers go, each when its job is done; the jobs that none of them has begun."""
+        left: list[Job] = []
         with contextlib.suppress(queue.Empty):
             while True:
                 job = self.jobs.get_nowait()
                 if job is not None:
-                    left.append(job[0])
+                    left.append(job)
         for _ in range(self.workers + self.wanted):
             self.jobs.put(None)
         if self._executor is not None:

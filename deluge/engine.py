@@ -19,7 +19,7 @@ from typing import Any
 
 from deluge import lifecycle
 from deluge.courier import Courier
-from deluge.crew import Crew, Job, Jobs
+from deluge.crew import MOST, SOON, Crew, Job, Jobs
 from deluge.errors import ClosedError
 from deluge.lanes import NEVER
 from deluge.lobby import AVAILABLE, Lobby
@@ -31,7 +31,7 @@ from deluge.tasks import ENDED, Call, Flight, Outcome, Task, failed
 from deluge.tracker import StatusTracker
 from deluge.transport import Attempt, LeanTransport
 from deluge.wire import Verdict
-from deluge.worker import Parked, Pilot, rule
+from deluge.worker import Pilot, rule
 
 logger = logging.getLogger("deluge.engine")
 
@@ -55,6 +55,7 @@ class Engine(Readings):
         self.call_ids = itertools.count(1)
         self.calls: weakref.WeakSet[Call] = weakref.WeakSet()
         self.idle_after = IDLE_AFTER
+        self.crowd: float = CROWD if AVAILABLE else NEVER  # NEVER: each worker waits for its own reply
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._pilot = Pilot(self.transport, self.wall)
@@ -63,7 +64,7 @@ class Engine(Readings):
 
     def _forget_threads(self) -> None:
         self.awake = False
-        self._crew = Crew()
+        self._crew = Crew(SOON if self.crowd < NEVER else MOST)
         self._alarm: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._alarm_at = NEVER
         self._lobby = Lobby(self._pilot, self)
@@ -176,14 +177,13 @@ class Engine(Readings):
         if scheduler.waiting < self._max_queued:
             self._room.notify_all()
 
-    def _work(self) -> None:
+    def _work(self, jobs: Jobs) -> None:
         """A worker: one flight after the other, until there is no more work."""
-        jobs = self._crew.jobs
         job: Job | None = None
         while True:
             job = job or jobs.get()
             if job is None:
-                self._leave()
+                self.leave()
                 return
             flight, outcome = job
             if outcome is None:
@@ -200,20 +200,10 @@ class Engine(Readings):
 
     def _flown(self, flight: Flight) -> Outcome | None:
         """The outcome of an attempt; None when it waits in the lobby."""
-        if self.scheduler.running > CROWD and AVAILABLE:
-            result = self._pilot.launch(flight, connect=True)
-            if isinstance(result, Parked):
-                return self._parked(result)
-            if result is not None:
-                return self._pilot.judged(flight, result)
+        lobby = self._lobby
+        if self.scheduler.running > self.crowd and lobby.open():
+            return lobby.fly(flight)
         return self._pilot.fly(flight)
-
-    def _parked(self, parked: Parked) -> Outcome | None:
-        try:
-            self._lobby.park(parked)
-        except OSError as error:  # no file descriptor left to wait on
-            return self._pilot.judged(parked.flight, self._pilot.lost(parked, error))
-        return None
 
     def _rest(self, jobs: Jobs) -> None:
         with self._lock:
@@ -229,20 +219,23 @@ class Engine(Readings):
                 self._crew.free += 1
             return following
 
-    def landed(self, flight: Flight, outcome: Outcome) -> Flight | None:
-        """The lobby has an outcome; its next flight."""
+    def landed(self, flight: Flight, outcome: Outcome, lobby: Lobby) -> Flight | None:
+        """The lobby has an outcome; its next flight (none for a lobby of before the last rest)."""
         with self._lock:
-            return self._finished(flight, outcome, True)
+            return self._finished(flight, outcome, self.awake and lobby is self._lobby)
 
     def hand_over(self, flight: Flight, outcome: Outcome | None) -> None:
         """The lobby has something that could take a while: a failure to be judged, a flight that has to connect."""
         with self._lock:
-            if outcome is not None and flight.task.state == ENDED:  # nothing to judge, and maybe no worker any more
-                self._finished(flight, outcome, False)
+            if flight.task.state == ENDED:  # nothing to send or to judge, and maybe no worker any more
+                self._finished(flight, outcome or _unsent(flight), False)
                 return
             now = time.monotonic()
             self._crew.assign([(flight, outcome)], now)
-            self._step(now)
+            try:
+                self._step(now)
+            except Exception as error:
+                self._fail(error)
 
     def _finished(self, flight: Flight, outcome: Outcome, take: bool) -> Flight | None:
         try:
@@ -270,7 +263,7 @@ class Engine(Readings):
     def tick(self) -> float | None:
         """One round of the keeper of time: seconds until the next one; None when the threads are to end."""
         if not self.awake:
-            self._leave()
+            self.leave()
             return None
         with self._lock:
             now = time.monotonic()
@@ -291,7 +284,7 @@ class Engine(Readings):
                 return None
             self._alarm_at = min(self.scheduler.wake_at, crew.short_at, now + min(SWEEP_EVERY, self.idle_after))
             timeout = self._alarm_at - now
-        crew.start(ordered, self._work)
+        crew.start(ordered, functools.partial(self._work, crew.jobs))
         for task in cleanups:
             crew.start(1, functools.partial(self._clean_up, task))
         for flight in abandoned:
@@ -301,9 +294,9 @@ class Engine(Readings):
 
     def _clean_up(self, task: Task) -> None:
         self._pilot.clean_up(task)
-        self._leave()
+        self.leave()
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """A thread ends. After a rest it first stops the jobs that nobody waits for any more, and takes its socket along."""
         while not self.awake:
             with self._lock:
@@ -339,9 +332,8 @@ class Engine(Readings):
         self.awake = False
         self.courier.stop()
         self._lobby.stop()
-        for flight in self._crew.dismiss():  # of prompts that were cancelled
-            verdict = Verdict("cancelled", message="the client was closed")
-            self.scheduler.finished(flight, Outcome(failed(flight.task, verdict)), time.monotonic())
+        for flight, outcome in self._crew.dismiss():  # of prompts that were cancelled
+            self.scheduler.finished(flight, outcome or _unsent(flight), time.monotonic())
         self._alarm.put(None)
         self.transport.close()
 
@@ -363,16 +355,16 @@ class Engine(Readings):
         return self._alarm
 
     def at_exit(self) -> None:
-        """The interpreter ends: sockets are shut down and the workers let go."""
+        """The interpreter ends: what is under way is cut and cancelled, so that no thread of the user waits for it."""
         self.transport.abort_all()
-        if self.awake:
-            self._crew.dismiss()
+        self.close()
 
     def after_fork(self) -> None:
         """In the child: new locks, no threads; what the parent has under way fails here without a word to anybody."""
         held = not self._lock.acquire(blocking=False)
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
+        self._lobby.forget()
         self.transport.forget()
         old, calls = self.scheduler, list(self.calls)
         self.calls = weakref.WeakSet()
@@ -390,3 +382,7 @@ class Engine(Readings):
 
     def __repr__(self) -> str:
         return f"<Engine {'awake' if self.awake else 'asleep'} {self._crew.workers} workers | {self.scheduler!r}>"
+
+
+def _unsent(flight: Flight) -> Outcome:
+    return Outcome(failed(flight.task, Verdict("cancelled", message="the client was closed")))

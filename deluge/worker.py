@@ -30,6 +30,8 @@ _FRAMINGS: dict[str, Callable[[Iterable[bytes]], Iterator[ServerEvent]]] = {
     "sse": server_events, "eventstream": stream_events,
 }
 GOODBYE = 10.0  # seconds for the last call of an exchange
+SMALL = 60_000  # bytes of a prompt that the lobby may send
+_SIGNED = "signed"  # in a template's memo: its requests are sent by workers
 _STREAMED = Ruling(None, "streamed")
 
 
@@ -74,8 +76,8 @@ class Pilot:
     def launch(self, flight: Flight, connect: bool) -> Parked | Outcome | None:
         """Sends the request and leaves the reply to ``land``; an outcome when there is nothing to wait for.
 
-        None when this attempt has to be flown: a stream, a job, a large or signed request, or one that takes a
-        connection while ``connect`` is False.
+        None when this attempt has to be flown: a stream, a job, and while ``connect`` is False also a request that is
+        large or signed or takes a connection.
         """
         task = flight.task
         template = task.template_for(task.model)
@@ -83,13 +85,19 @@ class Pilot:
             dialect = _dialect_of(template)
             if task.sink is not None or not _in_one_call(dialect, template):
                 return None
+            if not connect and (task.size > SMALL or _SIGNED in template.memo):
+                return None  # known before it is built
             ctx = RequestContext(task.prompt, template, self.wall + time.monotonic())
             call = dialect.build(ctx)
-            pending = self.transport.begin(call, flight.switch, connect)  # type: ignore[arg-type]
-            if pending is None:
-                return None
+            if call.sign is not None:
+                template.memo[_SIGNED] = True
             if call.notes:
                 self._note(flight, call)
+            pending = self.transport.begin(call, flight.switch, connect)  # type: ignore[arg-type]
+            if pending is None:
+                if not connect:
+                    return None
+                pending = self.transport.send(call, flight.switch)  # type: ignore[arg-type]
             if isinstance(pending, HttpReply):
                 return self._outcome(flight, pending, dialect, ctx)
             return Parked(flight, pending, dialect, ctx)
@@ -109,7 +117,10 @@ class Pilot:
     def lost(self, parked: Parked, error: OSError) -> Outcome:
         """The outcome of an attempt whose reply nobody can wait for."""
         reply = self.transport.drop(parked.pending, error)
-        return self._outcome(parked.flight, reply, parked.dialect, parked.ctx)
+        try:
+            return self._outcome(parked.flight, reply, parked.dialect, parked.ctx)
+        except Exception as failure:
+            return broken(parked.flight, failure)
 
     def judged(self, flight: Flight, outcome: Outcome) -> Outcome:
         """The outcome with what the retry policy says of a failure."""

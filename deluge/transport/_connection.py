@@ -37,7 +37,7 @@ class Connection:
         self.idle_at = 0.0
         # A class of another module (gevent's) waits in its own way, which the kernel's timeouts would not reach.
         self._kernel = sys.platform != "win32" and type(sock) is socket.socket and socket.socket.__module__ == "socket"
-        self._limit = 0.0
+        self._limit = -1.0
         self._poll: Any = None
         self.watched: Any = None  # whoever waits for it elsewhere
         self._pending: Any = getattr(self.raw, "pending", None)
@@ -69,14 +69,14 @@ class Connection:
         """From now on reads do not wait; the flags that ``recv`` needs for that."""
         if self._kernel:
             return socket.MSG_DONTWAIT
-        self.sock.setblocking(False)
+        self.raw.setblocking(False)
         return 0
 
     def block(self) -> None:
         """Reads wait again."""
         if not self._kernel:
-            self._limit = 0.0  # the next exchange sets its own
-            self.sock.settimeout(_FOREVER)
+            self._limit = -1.0  # the next exchange sets its own
+            self.raw.settimeout(_FOREVER)
 
     def receive(self, attempt: Cutoff, size: int, until: float = float("inf")) -> bytes:
         """The next bytes, empty at the end; ``TimeoutError`` at the attempt's deadline or ``until``, ``Aborted``."""

@@ -38,7 +38,7 @@ class Exchanger:
     def run(self, head: Head, body: bytes, attempt: Cutoff, reply: HttpReply) -> None:
         """Fills the reply, body and all."""
         origin = head.origin
-        connection = self._connection(origin, attempt)
+        connection = self._idle(origin, attempt) or self._connect(origin, attempt)
         keep = False
         try:
             data = _request(connection, head, body, attempt, reply)
@@ -56,7 +56,7 @@ class Exchanger:
     ) -> None:
         """Fills in status and headers; ``reply.chunks`` reads on and owns the connection until it ends."""
         origin = head.origin
-        connection = self._connection(origin, attempt)
+        connection = self._idle(origin, attempt) or self._connect(origin, attempt)
         try:
             data = _request(connection, head, body, attempt, reply)
             reader = ReplyReader(bodiless=head.bodiless, max_wire=self.max_wire)
@@ -75,11 +75,9 @@ class Exchanger:
             self.release(origin, connection, attempt, False)
             raise
 
-    def _connection(self, origin: Origin, attempt: Cutoff) -> Connection:
+    def _idle(self, origin: Origin, attempt: Cutoff) -> Connection | None:
         connection = origin.take(monotonic())
-        if connection is None:
-            return self._connect(origin, attempt)
-        if not attempt.own(connection.raw):
+        if connection is not None and not attempt.own(connection.raw):
             attempt.disown()
             connection.close()
             raise Aborted
@@ -97,9 +95,11 @@ class Exchanger:
     def begin(self, head: Head, body: bytes, attempt: Cutoff, reply: HttpReply, connect: bool) -> Pending | None:
         """Sends the request and leaves the reply to the caller; None when that would take a connection and must not."""
         origin = head.origin
-        if not connect and not origin.idle:
-            return None
-        connection = self._connection(origin, attempt)
+        connection = self._idle(origin, attempt)
+        if connection is None:
+            if not connect:
+                return None
+            connection = self._connect(origin, attempt)
         try:
             _announce(connection, attempt, reply)
             try:
