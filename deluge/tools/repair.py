@@ -69,6 +69,9 @@ def _mended(text: str) -> Iterator[Any]:
         import json_repair  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
         return
-    value = json_repair.loads(text[match.start():])
+    try:
+        value = json_repair.loads(text[match.start():])
+    except Exception:  # a text of whose nesting or kind it knew nothing
+        return
     if isinstance(value, (dict, list)) and value:
         yield value

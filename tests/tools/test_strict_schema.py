@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+import enum
+import json
+from datetime import date
+from typing import Any, Literal, Optional, Union
 
 import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import create_model
 
+from deluge.tools.check import problem_with, without_nulls
+from deluge.tools.output import OutputReader
 from deluge.tools.schema import strict_schema
+
+
+class Colour(enum.Enum):
+    red = "red"
+    blue = 2
 
 
 def obj(required: list[str] | None = None, **properties: Any) -> dict[str, Any]:
@@ -117,51 +128,140 @@ SCHEMAS = st.recursive(SCALARS, lambda inner: objects(inner) | st.builds(lambda 
                        | st.builds(lambda *i: {"anyOf": list(i)}, inner, inner), max_leaves=8)
 
 
-def sample(schema: dict[str, Any], root: dict[str, Any], dice: Any) -> Any:
-    """Some value that a strict schema lets through."""
+D = obj(["a"], a=STR, b={"type": "integer", "default": 3}, next={"$ref": "#/$defs/D"},
+        more={"type": "array", "items": {"$ref": "#/$defs/D"}}, kind={"enum": ["x", "y"], "default": "x"},
+        other={"anyOf": [{"$ref": "#/$defs/D"}, STR]})
+
+
+def sample(schema: dict[str, Any], dice: Any, depth: int = 0) -> Any:
+    """Some value that a schema lets through, with some of its optional properties; ``$defs`` has one schema, ``D``."""
     if "$ref" in schema:
-        return sample(root["$defs"]["D"], root, dice)
+        return sample(schema_of_d(schema), dice, depth)
     if "anyOf" in schema:
-        return sample(dice.choice(schema["anyOf"]), root, dice)
+        short = [branch for branch in schema["anyOf"] if "$ref" not in branch]
+        return sample(dice.choice(short if depth > 3 and short else schema["anyOf"]), dice, depth)
     if "const" in schema:
         return schema["const"]
     if "enum" in schema:
         return dice.choice(schema["enum"])
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    kind = dice.choice(kinds)
+    kind = "null" if depth > 3 and "null" in kinds else dice.choice(kinds)
     if kind == "object":
-        return {name: sample(value, root, dice) for name, value in schema["properties"].items()}
+        required = schema.get("required", ())
+        return {name: sample(value, dice, depth + 1) for name, value in schema["properties"].items()
+                if name in required or depth < 3 and dice.random() < 0.5}
     if kind == "array":
-        return [sample(schema["items"], root, dice) for _ in range(dice.randrange(3))]
+        return [sample(schema["items"], dice, depth + 1) for _ in range(0 if depth > 3 else dice.randrange(3))]
     return {"string": "x", "integer": 3, "number": 1.5, "boolean": False, "null": None}[kind]
 
 
-def without_nulls(value: Any, schema: Any, root: dict[str, Any]) -> Any:
-    """Nulls that stand for what was left out are left out again."""
+def schema_of_d(reference: dict[str, Any]) -> dict[str, Any]:
+    return STRICT_D if reference.get("strict") else D
+
+
+STRICT = strict_schema({**obj(["d"], d={"$ref": "#/$defs/D"}), "$defs": {"D": D}}) or {}
+
+
+def marked(schema: Any) -> Any:
+    """A strict schema whose references lead to the strict D."""
+    if isinstance(schema, list):
+        return [marked(item) for item in schema]
     if not isinstance(schema, dict):
-        return value
-    if "$ref" in schema:
-        return without_nulls(value, root["$defs"]["D"], root)
-    for branch in schema.get("anyOf", ()):
-        thinner = without_nulls(value, branch, root)
-        if jsonschema.Draft202012Validator({**branch, "$defs": root["$defs"]}).is_valid(thinner):
-            return thinner
-    if isinstance(value, list):
-        return [without_nulls(item, schema.get("items"), root) for item in value]
-    if not isinstance(value, dict):
-        return value
-    required, properties = schema.get("required", ()), schema.get("properties", {})
-    return {name: without_nulls(item, properties.get(name), root) for name, item in value.items()
-            if item is not None or name in required}
+        return schema
+    return {**{key: marked(value) for key, value in schema.items()}, **({"strict": True} if "$ref" in schema else {})}
+
+
+STRICT_D = marked(STRICT["$defs"]["D"])
 
 
 @given(objects(SCHEMAS), st.randoms(use_true_random=False))
 @settings(max_examples=300, deadline=None)
 def test_what_strict_lets_through_the_first_schema_lets_through(schema: dict[str, Any], dice: Any) -> None:
-    schema = {**schema, "$defs": {"D": obj(["a"], a=STR, b={"type": "integer"})}}
+    schema = {**schema, "$defs": {"D": D}}
     strict = strict_schema(schema)
     assert strict is not None
     jsonschema.Draft202012Validator.check_schema(strict)
-    value = sample(strict, strict, dice)
+    value = sample(marked(strict), dice)
     jsonschema.validate(value, strict)
-    jsonschema.validate(without_nulls(value, schema, schema), schema)
+    assert problem_with(value, strict) is None
+    thin = without_nulls(value, schema)
+    jsonschema.validate(thin, schema)
+    assert problem_with(thin, schema) is None
+
+
+def filled(value: Any, schema: Any, root: dict[str, Any]) -> Any:
+    """The value with nulls for what it leaves out."""
+    if "$ref" in schema:
+        return filled(value, root["$defs"]["D"], root)
+    for branch in schema.get("anyOf", ()):
+        whole = filled(value, branch, root)
+        if jsonschema.Draft202012Validator({**branch, "$defs": root["$defs"]}).is_valid(whole):
+            return whole
+    if isinstance(value, list):
+        return [filled(item, schema.get("items", {}), root) for item in value]
+    if not isinstance(value, dict):
+        return value
+    properties = schema.get("properties", {})
+    whole = {name: filled(item, properties.get(name, {}), root) for name, item in value.items()}
+    return {**dict.fromkeys(properties), **whole}
+
+
+@given(objects(SCHEMAS), st.randoms(use_true_random=False))
+@settings(max_examples=300, deadline=None)
+def test_strict_lets_through_what_the_first_schema_lets_through(schema: dict[str, Any], dice: Any) -> None:
+    schema = {**schema, "$defs": {"D": D}}
+    strict = strict_schema(schema)
+    assert strict is not None
+    value = sample(schema, dice)
+    jsonschema.validate(value, schema)
+    jsonschema.validate(filled(value, strict, strict), strict)
+
+
+NAMES = iter(range(10**9))
+
+
+def models(inner: Any) -> Any:
+    """Pydantic models with required, optional and defaulted fields."""
+    field = st.tuples(inner, st.booleans())
+    return st.dictionaries(st.sampled_from("abcd"), field, min_size=1, max_size=3).map(lambda fields: create_model(
+        f"M{next(NAMES)}", **{name: (kind, ...) if required else (Optional[kind], None)  # type: ignore[call-overload]
+                              for name, (kind, required) in fields.items()}))
+
+
+LEAF_TYPES: list[Any] = [int, str, bool, float, None, Literal["x", "y"], date, Colour]
+TYPES = st.recursive(st.sampled_from(LEAF_TYPES), lambda inner: (
+    inner.map(lambda kind: list[kind]) | inner.map(lambda kind: Optional[kind])
+    | st.tuples(inner, inner).map(lambda kinds: Union[kinds]) | models(inner)), max_leaves=6)
+
+
+@given(models(TYPES), st.randoms(use_true_random=False))
+@settings(max_examples=100, deadline=None)
+def test_answers_in_strict_form_become_models(model: Any, dice: Any) -> None:
+    schema = model.model_json_schema()
+    strict = strict_schema(schema)
+    assert strict is not None
+    jsonschema.Draft202012Validator.check_schema(strict)
+    value = instance(strict, dice)
+    jsonschema.validate(value, strict)
+    assert type(OutputReader(model).read(json.dumps(value), repair=False)) is model
+
+
+def instance(strict: dict[str, Any], dice: Any) -> Any:
+    """A value of a strict schema with any number of definitions."""
+    def make(schema: dict[str, Any]) -> Any:
+        if "$ref" in schema:
+            return make(strict["$defs"][schema["$ref"].rpartition("/")[2]])
+        if "anyOf" in schema:
+            return make(dice.choice(schema["anyOf"]))
+        if "enum" in schema or "const" in schema:
+            return dice.choice(schema.get("enum") or [schema["const"]])
+        kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        kind = dice.choice(kinds)
+        if kind == "object":
+            return {name: make(value) for name, value in schema["properties"].items()}
+        if kind == "array":
+            return [make(schema["items"]) for _ in range(dice.randrange(3))]
+        text = "2026-01-02" if schema.get("format") == "date" else "x"
+        return {"string": text, "integer": 3, "number": 1.5, "boolean": False, "null": None}[kind]
+
+    return make(strict)
