@@ -116,6 +116,14 @@ parts: list[Part] = [
     ToolCall("1", "f", {}), ToolResult("1", "r"), Raw("openai_chat", {}),
 ]
 tool = Tool("look_up", "Finds a word", {"type": "object", "properties": {}})
+assert_type(Tool.from_function(len, name="size"), Tool)
+assert_type(Tool("size", "", {"word": str}, len).result_for(ToolCall("1", "size", {"word": "x"})), ToolResult)
+assert_type(Image.of("a.png"), Image)
+assert_type(File.of(b"x").size, Optional[int])
+assert_type(Message.user("x", image="a.png", file=b"x").with_audio("a.wav"), Message)
+assert_type(Conversation.from_openai_chat([{"role": "user", "content": "x"}]).count_tokens(), int)
+assert_type(Conversation.from_anthropic([], system="S"), Conversation)
+assert_type(Conversation.from_unknown([])[0], Conversation)
 server = MCPServer("docs", url="https://example.org/mcp")
 assert_type(client.process_prompts(["a"], tools=[tool, server]), list[APIResponse])
 pattern: CachePattern = "tools_only"
