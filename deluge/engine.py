@@ -30,6 +30,7 @@ from deluge.surroundings import allowed_slots, check_threads
 from deluge.tasks import ENDED, Call, Flight, Outcome, Task, failed
 from deluge.tracker import StatusTracker
 from deluge.transport import Attempt, LeanTransport
+from deluge.transport.signers import signers
 from deluge.wire import Verdict
 from deluge.worker import Pilot, rule
 
@@ -48,7 +49,7 @@ class Engine(Readings):
     ) -> None:
         self._settings = limits
         self._max_queued = max_queued
-        self.transport = transport or LeanTransport()
+        self.transport = transport or LeanTransport(signers=signers())
         self.wall = time.time() - time.monotonic()
         self.scheduler = Scheduler(tracker, wall=self.wall, switch=Attempt, **limits)
         self.ids = itertools.count(1)

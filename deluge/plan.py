@@ -41,13 +41,15 @@ class CallOptions(TypedDict, total=False):
 
     ``tools``: Tools, MCPServers, functions or the provider's own dicts. ``output_schema``: a JSON schema, or a type: then
     ``response.parsed`` is the typed object.
-    ``cache``: a CachePattern. ``service_tier``: auto, default, flex, priority … ``prefer_model``: a name of the pool, or
-    ``"last"``. ``model`` and ``sampling_params`` replace the client's for this call. ``timeout``: seconds for the whole call.
+    ``cache``: a CachePattern, kept for ``cache_ttl`` ("5m", "1h"). ``service_tier``: auto, default, flex, priority …
+    ``prefer_model``: a name of the pool, or ``"last"``. ``model`` and ``sampling_params`` replace the client's for this
+    call. ``timeout``: seconds for the whole call.
     """
 
     tools: Any
     output_schema: Any
     cache: str | None
+    cache_ttl: str | None
     service_tier: str | None
     prefer_model: str | None
     model: str | None
@@ -199,11 +201,17 @@ def request_options(config: ClientConfig, options: CallOptions, schema: Mapping[
     if tier is not None and tier not in SERVICE_TIERS:
         raise ConfigError(f"unknown service_tier {tier!r}; there are: {', '.join(SERVICE_TIERS)}")
     return RequestOptions(
-        tools=_tools(options.get("tools")), output_schema=schema, cache=cache, service_tier=tier,
-        extra_headers=config.extra_headers, extra_body=config.extra_body,
-        use_responses_api=config.use_responses_api, background=config.background,
+        tools=_tools(options.get("tools")), output_schema=schema, cache=cache,
+        cache_ttl=_ttl(options.get("cache_ttl")), service_tier=tier, extra_headers=config.extra_headers,
+        extra_body=config.extra_body, use_responses_api=config.use_responses_api, background=config.background,
         force_local_mcp=config.force_local_mcp, keep_raw=config.keep_raw,
     )
+
+
+def _ttl(value: str | None) -> str | None:
+    if value not in (None, "5m", "1h"):
+        raise ConfigError(f"cache_ttl is '5m' or '1h', not {value!r}")
+    return value
 
 
 def _end_of(timeout: float | None) -> float | None:

@@ -126,3 +126,6 @@ class Connection:
             self.sock.close()
         except OSError:
             pass
+
+    def __del__(self) -> None:
+        self.close()  # a connection that came back after its pool was closed, and that nobody asked for again
