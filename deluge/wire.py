@@ -27,8 +27,9 @@ class Note:
 class HttpCall(NamedTuple):
     """One HTTP request, complete but for signing.
 
-    ``headers`` must not change any more: their identity stands for them. ``delay`` (seconds) > 0 means: give slot and worker back and send it that much later (polling).
-    ``sign`` names a signer that the transport applies when it sends (``"aws"``, ``"google"``), with ``sign_args``.
+    ``headers`` must not change any more: their identity stands for them. ``delay`` (seconds) > 0 means: give slot and
+    worker back and send it that much later (polling). ``sign`` names a signer that the transport applies when it sends
+    (``"aws"``, ``"google"``), with ``sign_args``.
     """
 
     method: str
