@@ -32,7 +32,7 @@ FLOORS = {
     # 0 words
     "errors": 0, "params": 0, "usage": 0, "wire": 0, "_sse": 0, "_eventstream": 0, "_json": 0, "_plugins": 0,
     "_env": 0, "_log": 0,
-    "_retry_after": 0, "_version": 0, "_eventstream": 0,
+    "_retry_after": 0, "_version": 0,
 }
 
 THREADED = ("client", "engine", "lifecycle", "crew", "lobby", "readings", "courier", "calls", "plan", "showing", "handles",
