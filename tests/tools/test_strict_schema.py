@@ -207,7 +207,7 @@ def filled(value: Any, schema: Any, root: dict[str, Any]) -> Any:
 
 
 @given(objects(SCHEMAS), st.randoms(use_true_random=False))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_strict_lets_through_what_the_first_schema_lets_through(schema: dict[str, Any], dice: Any) -> None:
     schema = {**schema, "$defs": {"D": D}}
     strict = strict_schema(schema)
