@@ -23,6 +23,7 @@ from deluge.errors import ConfigError
 CONSTANTS = {"dialects": "DIALECT", "caches": "CACHE", "progress": "DISPLAY"}
 
 _registered: dict[tuple[str, str], Any] = {}
+_own: dict[str, frozenset[str]] = {}
 
 
 def register(kind: str, name: str, thing: Any) -> None:
@@ -62,12 +63,18 @@ def room(name: str) -> ModuleType:
 
 def names(kind: str) -> tuple[str, ...]:
     """The names of this kind that ``load`` knows, sorted; none of them is imported."""
-    package = _module(f"deluge.{kind}")
-    found = {info.name for info in pkgutil.iter_modules(package.__path__)} if package else set()
-    found = {name for name in found if not name.startswith("_")}
+    found = set(_own.get(kind) or _listed(kind))
     found |= {name for other, name in _registered if other == kind}
     found |= {_module_name(point.name) for point in _installed(kind, tuple(sys.path))}
     return tuple(sorted(found))
+
+
+def _listed(kind: str) -> frozenset[str]:
+    """Our own modules, read once: a process without a free file descriptor could not look."""
+    package = _module(f"deluge.{kind}")
+    found = (info.name for info in pkgutil.iter_modules(package.__path__)) if package else ()
+    _own[kind] = frozenset(name for name in found if not name.startswith("_"))
+    return _own[kind]
 
 
 def _external(kind: str, name: str, word: str) -> Any:

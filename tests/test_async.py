@@ -62,7 +62,7 @@ def test_calls_of_one_loop_run_side_by_side(client: LLMClient) -> None:
 def test_cancelling_the_coroutine_cancels_its_prompts(rehearsal: RehearsalServer, client: LLMClient) -> None:
     async def main() -> None:
         call = asyncio.ensure_future(client.process_prompts_async([f"[[latency 60]] {n}" for n in range(20)]))
-        while rehearsal.count < 20:
+        while rehearsal.count < 21:
             await asyncio.sleep(0.01)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
