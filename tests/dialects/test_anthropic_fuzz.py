@@ -66,7 +66,7 @@ def whole(events: Any) -> APIResponse:
 
 
 @given(st.binary(max_size=200), st.integers(100, 599))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_bytes(body: bytes, status: int) -> None:
     checked(DIALECT.parse(CTX, HttpReply(status, {}, body)))
     checked(whole(DIALECT.events(CTX, server_events([b"data: ", body, b"\n\n"]))))
@@ -74,7 +74,7 @@ def test_any_bytes(body: bytes, status: int) -> None:
 
 @given(st.sampled_from([(), ("content", 0), ("usage",), ("error",), ("stop_details",)]), VALUES,
        st.sampled_from([200, 200, 200, 400, 429, 500]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_json(place: tuple[Any, ...], value: Any, status: int) -> None:
     for step in reversed(place):
         value = [value] if step == 0 else {step: value}
@@ -84,7 +84,7 @@ def test_any_json(place: tuple[Any, ...], value: Any, status: int) -> None:
 
 
 @given(st.lists(st.tuples(EVENTS, FIELDS, VALUES), max_size=6))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_stream(found: list[tuple[dict[str, Any], str, Any]]) -> None:
     begun = [{"type": "message_start", "message": {"id": "m", "usage": {}}}]
     begun += [{"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}]
@@ -116,7 +116,7 @@ ALLOWED = {
 
 
 @given(st.dictionaries(KEYS, SCHEMAS, max_size=5))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_schema_is_closed_or_refused(schema: dict[str, Any]) -> None:
     before = repr(schema)
     closed = closed_schema(schema)

@@ -67,7 +67,7 @@ def whole(events: Any) -> APIResponse:
 
 
 @given(st.binary(max_size=200), st.integers(100, 599), st.text(max_size=20))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_bytes(body: bytes, status: int, kind: str) -> None:
     checked(DIALECT.parse(CTX, HttpReply(status, {"x-amzn-errortype": kind}, body)))
     checked(whole(DIALECT.events(CTX, stream_events([body]))))
@@ -75,14 +75,14 @@ def test_any_bytes(body: bytes, status: int, kind: str) -> None:
 
 
 @given(PLACES, VALUES, st.sampled_from([200, 200, 400, 429, 500]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_json(place: tuple[Any, ...], value: Any, status: int) -> None:
     body = json.dumps(wrapped(place, value)).encode()
     checked(DIALECT.parse(CTX, HttpReply(status, {"x-amzn-requestid": "r"}, body)))
 
 
 @given(st.lists(st.tuples(EVENTS, PLACES, VALUES), max_size=5))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_stream(chunks: list[tuple[str, tuple[Any, ...], Any]]) -> None:
     events = [ServerEvent(json.dumps(wrapped(place, value)), kind) for kind, place, value in chunks]
     checked(whole(DIALECT.events(CTX, events)))

@@ -65,21 +65,21 @@ def whole(events: Any) -> APIResponse:
 
 
 @given(st.binary(max_size=200), st.integers(100, 599))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_bytes(body: bytes, status: int) -> None:
     checked(DIALECT.parse(CTX, HttpReply(status, {}, body)))
     checked(whole(DIALECT.events(CTX, server_events([b"data: ", body, b"\n\n"]))))
 
 
 @given(PLACES, VALUES, st.sampled_from([200, 200, 400, 429, 500]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_json(place: tuple[Any, ...], value: Any, status: int) -> None:
     body = json.dumps(wrapped(place, value)).encode()
     checked(DIALECT.parse(CTX, HttpReply(status, {"x-request-id": "r"}, body)))
 
 
 @given(st.lists(st.tuples(PLACES, VALUES), max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_stream(chunks: list[tuple[tuple[Any, ...], Any]]) -> None:
     events = [ServerEvent(json.dumps(wrapped(place, value))) for place, value in chunks]
     checked(whole(DIALECT.events(CTX, events)))

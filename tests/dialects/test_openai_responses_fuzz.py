@@ -71,7 +71,7 @@ def test_any_bytes(body: bytes, status: int) -> None:
 
 
 @given(REPLIES | VALUES, st.sampled_from([200, 200, 200, 400, 429, 500]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_json(value: Any, status: int) -> None:
     checked(DIALECT.parse(CTX, HttpReply(status, {"x-request-id": "r"}, json.dumps(value).encode())))
 

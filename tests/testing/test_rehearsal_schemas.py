@@ -67,7 +67,7 @@ SCHEMAS = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(SCHEMAS, st.text(max_size=80))
 def test_every_instance_is_valid(schema: Any, prompt: str) -> None:
     if isinstance(schema, dict):

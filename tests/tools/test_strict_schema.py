@@ -175,7 +175,7 @@ STRICT_D = marked(STRICT["$defs"]["D"])
 
 
 @given(objects(SCHEMAS), st.randoms(use_true_random=False))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_what_strict_lets_through_the_first_schema_lets_through(schema: dict[str, Any], dice: Any) -> None:
     schema = {**schema, "$defs": {"D": D}}
     strict = strict_schema(schema)
