@@ -9,6 +9,8 @@ from typing import Any
 
 from deluge.params import EFFORTS
 from deluge.request import RequestTemplate
+from deluge.tools import Tool
+from deluge.tools.schema import strict_schema
 from deluge.wire import Note
 
 # Thinking budgets in tokens and the effort that they stand for, where a model takes no budget.
@@ -55,6 +57,14 @@ def wanted_effort(template: RequestTemplate) -> str | None:
     if template.params.reasoning_effort is not None or budget is None:
         return template.params.reasoning_effort
     return effort_of_budget(budget)
+
+
+def spare_budget(template: RequestTemplate) -> list[Note]:
+    """Says that a thinking budget gives way to the effort that was given beside it."""
+    level, budget = template.params.reasoning_effort, template.params.thinking_budget
+    if level is None or budget is None or (level == "none" and not budget):
+        return []
+    return [Note("thinking_budget", f"reasoning_effort is given too, and goes first: {level!r}")]
 
 
 def effort_of_budget(budget: int) -> str:
@@ -134,6 +144,17 @@ def service_tier(template: RequestTemplate) -> Setting:
     if wanted == "auto" and fallback is None:
         return None, None  # where nothing is sent the provider chooses, too
     return fallback, Note("service_tier", f"{wanted!r} is not offered here: {fallback or 'the default'} is used")
+
+
+def unstrict_tools(template: RequestTemplate) -> list[Note]:
+    """Names the tools whose arguments shall be held to their schema and are not, where the user said that they shall."""
+    params, offered = template.params, template.model.has("supports_strict_tools")
+    asked = params.strict_tools and params.is_set("strict_tools")
+    return [
+        Note("strict_tools", f"tool {tool.name!r}: {'its schema has no strict form' if offered else 'not offered here'}")
+        for tool in template.options.tools if isinstance(tool, Tool) and (asked if tool.strict is None else tool.strict)
+        and not (offered and strict_schema(tool.parameters) is not None)
+    ]
 
 
 def verbosity(template: RequestTemplate) -> Setting:

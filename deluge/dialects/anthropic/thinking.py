@@ -33,17 +33,17 @@ def thoughts(template: RequestTemplate, notes: Notes) -> Thoughts:
     """What is sent for ``reasoning_effort``, ``thinking_budget`` and ``verbosity``."""
     model, params = template.model, template.params
     wanted, budget = _settings.wanted_effort(template), params.thinking_budget
+    if not (budget and model.has("budget_thinking")):
+        notes.extend(_settings.spare_budget(template))
     if wanted is None or not model.has("reasoning"):
         notes.keep(_settings.effort(template))
         return Thoughts(None, _told_effort(template, notes), params.max_new_tokens)
     if wanted == "none":
-        if budget:
+        if budget and model.has("budget_thinking"):
             notes.add("thinking_budget", "reasoning_effort is 'none'")
         return _off(template, notes)
     if model.has("budget_thinking") and (budget or not model.has("adaptive_thinking")):
         return _budgeted(template, budget or _BUDGETS[wanted], notes)
-    if budget is not None and params.reasoning_effort is not None:
-        notes.add("thinking_budget", "the model takes an effort, not a budget")
     level = _level(template, notes)
     if not model.has("adaptive_thinking"):
         return Thoughts(None, level, params.max_new_tokens)
@@ -75,6 +75,8 @@ def _budgeted(template: RequestTemplate, wanted: int, notes: Notes) -> Thoughts:
         budget = max(MIN_BUDGET, min(budget, most - answer))
     if params.thinking_budget and budget != wanted:
         notes.add("thinking_budget", f"{wanted} is not possible here: {budget} is sent")
+    if params.thinking_budget and params.reasoning_effort and not template.model.efforts:
+        notes.add("reasoning_effort", "the model takes a budget, and one was given: thinking_budget is sent")
     if params.is_set("max_new_tokens"):
         notes.add("max_new_tokens", f"{budget} tokens for thinking are in it too: {answer + budget} is sent")
     level = _level(template, notes) if params.reasoning_effort else _told_effort(template, notes)
@@ -85,11 +87,11 @@ def _level(template: RequestTemplate, notes: Notes) -> str | None:
     """The effort for what was asked of reasoning; it is the model's only one, so that ``verbosity`` has to follow."""
     model, verbosity = template.model, template.params.verbosity
     if not model.efforts:
-        if not model.has("budget_thinking"):
+        if not model.has("budget_thinking") or _settings.wanted_effort(template) == "none":
             notes.keep(_settings.effort(template))
         return _told_effort(template, notes)
     level: str | None = notes.keep(_settings.effort(template))
-    if verbosity is not None and _settings.nearest_effort(verbosity, model.efforts) != level:
+    if verbosity is not None and verbosity != level:
         notes.add("verbosity", f"the model has one effort for thinking and words: {level!r} is sent")
     return level
 

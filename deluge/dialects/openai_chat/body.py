@@ -68,6 +68,7 @@ class _Notes(list[Note]):
 
 def _effort(template: RequestTemplate, notes: _Notes) -> str | None:
     model = template.model
+    notes.extend(_settings.spare_budget(template))
     level: str | None
     if model.has("thinking_switch") or model.has("reasoning_object"):
         level = _settings.effort(template)[0]  # these say it in their own words: see _reasoning
@@ -121,6 +122,7 @@ def _thinking_switch(template: RequestTemplate, effort: str | None, notes: _Note
     """DeepSeek, Z.ai: thinking is on or off; some take an effort beside it."""
     model, params = template.model, template.params
     wanted = _settings.wanted_effort(template)
+    name = "thinking_budget" if params.reasoning_effort is None else "reasoning_effort"
     if wanted is None:
         return {}
     if not model.has("reasoning"):
@@ -129,12 +131,12 @@ def _thinking_switch(template: RequestTemplate, effort: str | None, notes: _Note
     if wanted == "none":
         if not model.has("always_reasons"):
             return {"thinking": {"type": "disabled"}}
-        notes.add("reasoning_effort", "the model always reasons")
+        notes.add(name, "the model always reasons")
         return {}
     on: Fragment = {"thinking": {"type": "enabled"}}
     if not model.efforts:
         if params.reasoning_effort is not None or params.thinking_budget:
-            notes.add("reasoning_effort", "the model can only turn thinking on and off: it is on")
+            notes.add(name, "the model can only turn thinking on and off: it is on")
         return on
     notes.keep(_settings.effort(template))
     return {**on, "reasoning_effort": effort}
@@ -200,6 +202,7 @@ def _tools(template: RequestTemplate, notes: _Notes) -> Fragment:
     if not template.model.has("supports_tools"):
         notes.add("tools", "the model does not call functions")
         return {}
+    notes.extend(_settings.unstrict_tools(template))
     return {"tools": [_tool(template, tool) for tool in template.options.tools]}
 
 

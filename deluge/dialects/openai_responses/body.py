@@ -25,6 +25,7 @@ def fragments(ctx: RequestContext) -> tuple[Fragment, tuple[Note, ...]]:
     """The body without its input, and what the user asked for that is not in it."""
     template, notes = ctx.template, _Notes()
     effort = notes.keep(_settings.effort(template))
+    notes.extend(_settings.spare_budget(template))
     reasoning = _settings.reasons(template, effort)
     body = {
         "model": template.model.name,
@@ -133,6 +134,7 @@ def _tools(template: RequestTemplate, reasoning: bool, notes: _Notes) -> Fragmen
     options, model = template.options, template.model
     if not options.tools:
         return {}
+    notes.extend(_settings.unstrict_tools(template) if model.has("supports_tools") else ())
     tools = [wire_tool(template, tool) for tool in options.tools]
     if not model.has("supports_tools"):
         kept = [tool for tool in tools if tool.get("type") not in ("function", "custom")]
