@@ -23,7 +23,7 @@ from deluge.errors import ConfigError
 CONSTANTS = {"dialects": "DIALECT", "caches": "CACHE", "progress": "DISPLAY"}
 
 _registered: dict[tuple[str, str], Any] = {}
-_own: dict[str, frozenset[str]] = {}
+_own: dict[tuple[str, ...], frozenset[str]] = {}
 
 
 def register(kind: str, name: str, thing: Any) -> None:
@@ -63,18 +63,20 @@ def room(name: str) -> ModuleType:
 
 def names(kind: str) -> tuple[str, ...]:
     """The names of this kind that ``load`` knows, sorted; none of them is imported."""
-    found = set(_own.get(kind) or _listed(kind))
+    found = set(_listed(kind))
     found |= {name for other, name in _registered if other == kind}
     found |= {_module_name(point.name) for point in _installed(kind, tuple(sys.path))}
     return tuple(sorted(found))
 
 
 def _listed(kind: str) -> frozenset[str]:
-    """Our own modules, read once: a process without a free file descriptor could not look."""
+    """The modules in the folders of a room, read once: a process without a free file descriptor could not look."""
     package = _module(f"deluge.{kind}")
-    found = (info.name for info in pkgutil.iter_modules(package.__path__)) if package else ()
-    _own[kind] = frozenset(name for name in found if not name.startswith("_"))
-    return _own[kind]
+    folders = tuple(package.__path__) if package else ()
+    if folders not in _own:
+        found = (info.name for info in pkgutil.iter_modules(folders))
+        _own[folders] = frozenset(name for name in found if not name.startswith("_"))
+    return _own[folders]
 
 
 def _external(kind: str, name: str, word: str) -> Any:
