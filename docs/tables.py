@@ -7,26 +7,34 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import math
 import re
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from deluge import engine, lanes, retry, routing, scheduler  # noqa: E402
-from deluge._plugins import names  # noqa: E402
+from deluge._plugins import load, names  # noqa: E402
 from deluge.cli import arguments  # noqa: E402
 from deluge.config import ClientConfig  # noqa: E402
 from deluge.dialects import _verdicts  # noqa: E402
 from deluge.errors import ERROR_KINDS, error_class  # noqa: E402
 from deluge.limits import estimate, health, pace  # noqa: E402
-from deluge.models.registry import models  # noqa: E402
+from deluge.models.registry import get_model, models, providers  # noqa: E402
 from deluge.params import SamplingParams  # noqa: E402
+from deluge.prompt import Conversation  # noqa: E402
 from deluge.record import RECORD_KEYS  # noqa: E402
+from deluge.request import RequestContext, RequestOptions, RequestTemplate  # noqa: E402
 from deluge.testing import PROFILES, RateLimits, answers, faults  # noqa: E402
+from deluge.tools import Tool  # noqa: E402
+from deluge.wire import HttpCall  # noqa: E402
 
 BLOCK = re.compile(r"(<!-- table: ([\w-]+)[^\n]*-->\n)(.*?)(<!-- end -->)", re.S)
 Rows = Iterable[tuple[str, ...]]
@@ -116,6 +124,119 @@ def dialects() -> str:
             spoken[name].add(model.provider.name)
     rows = [(f"`{name}`", ", ".join(f"`{provider}`" for provider in sorted(spoken[name]))) for name in sorted(spoken)]
     return table(("protocol", "providers in the catalog"), rows)
+
+
+# ---- providers ----
+
+REMARKS = {
+    "azure": "models by their deployment's name, on the resource's `/openai/v1`",
+    "azure-deployments": "`azure-deployments:NAME`, for resources without `/openai/v1`",
+    "bedrock": "a bearer token, or AWS credentials with the extra `aws`",
+    "huggingface": "routes to many hosts",
+    "openrouter": "routes to many hosts; says in the usage what a request cost",
+    "rehearsal": "in this process, for nothing",
+    "vertex": "an access token, or google-auth with the extra `vertex`",
+    "voyage": "embeddings and reranking",
+}
+
+
+def providers_table() -> str:
+    rows = []
+    everything = models()
+    for who in providers():
+        own = [model for model in everything if model.provider.name == who.name]
+        spoken = [who.dialect, *sorted({model.dialect or who.dialect for model in own})]
+        if any(model.has("supports_responses") for model in own):
+            spoken.append("openai_responses")
+        fields = [f"`{{{field}}}` from {', '.join(f'`{name}`' for name in variables.split())}"
+                  for field, variables in who.url_env.items()]
+        fields += [f"`{{{field}}}` is `{value}` unless told" for field, value in who.url_defaults.items()]
+        notes = [REMARKS.get(who.name, "on this machine" if "local" in who.flags else ""), *fields]
+        if who.aliases:
+            notes.append(f"also {', '.join(f'`{alias}:`' for alias in who.aliases)}")
+        keys = ", ".join(f"`{name}`" for name in who.key_env) or "none"
+        rows.append((
+            f"`{who.name}`", f"`{who.base_url}`", keys + (" (optional)" if who.key_env and who.key_optional else ""),
+            ", ".join(f"`{name}`" for name in dict.fromkeys(spoken)), str(len(own)) if own else "–",
+            "; ".join(note for note in notes if note),
+        ))
+    return table(("provider", "base URL", "key", "dialects", "models", "remarks"), rows)
+
+
+# ---- parameters ----
+
+PROMPT = Conversation().system("Answer in JSON.").user("How high is Mont Blanc?")
+SCHEMA = {"type": "object", "properties": {"metres": {"type": "integer"}}, "required": ["metres"]}
+TOOL = Tool("look_up", "Looks a mountain up.", {
+    "type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"], "additionalProperties": False,
+})
+OPTIONS = {field.name for field in dataclasses.fields(RequestOptions)}
+SCHEMAS = {"schema", "responseJsonSchema", "jsonSchema"}
+# One or two models of each dialect. What other models take is decided by their flags.
+SHOWN = {
+    "openai_chat": ("gpt-4.1-mini", "gpt-5.6-luna"), "openai_responses": ("gpt-4.1-mini", "gpt-5.6-luna"),
+    "anthropic": ("claude-4.5-sonnet", "claude-5.5-opus"),
+    "gemini": ("gemini-2.5-flash", "gemini-3-flash-preview"), "bedrock": ("claude-4.5-sonnet-bedrock", "nova-pro"),
+}
+ASKED: tuple[tuple[str, object], ...] = (
+    ("temperature", 0.3), ("top_p", 0.5), ("max_new_tokens", 4_000), ("json_mode", True), ("reasoning_effort", "none"),
+    ("reasoning_effort", "minimal"), ("reasoning_effort", "high"), ("reasoning_effort", "max"), ("thinking_budget", 4_000),
+    ("verbosity", "high"), ("logprobs", True), ("top_logprobs", 5), ("seed", 7), ("stop", ("END",)),
+    ("extra", {"field": 1}), ("output_schema", SCHEMA), ("tools", (TOOL,)), ("strict_tools", False),
+    ("tool_choice", "required"), ("cache", "system_and_tools"), ("cache", "automatic"), ("service_tier", "flex"),
+    ("service_tier", "priority"),
+)
+NEEDED: dict[str, dict[str, object]] = {
+    "strict_tools": {"tools": (TOOL,)}, "tool_choice": {"tools": (TOOL,)}, "top_logprobs": {"logprobs": True},
+}
+
+
+def built(dialect: str, model: str, wishes: dict[str, Any]) -> HttpCall:
+    """The request that a dialect makes of these wishes."""
+    params = SamplingParams(**{name: value for name, value in wishes.items() if name in SamplingParams.model_fields})
+    options = RequestOptions(**{name: value for name, value in wishes.items() if name in OPTIONS})
+    template = RequestTemplate(get_model(model), params, options, "https://host.example", "a-key", dialect=dialect)
+    call: HttpCall = load("dialects", dialect).build(RequestContext(PROMPT, template))
+    return call
+
+
+def parameters(dialect: str) -> str:
+    """What each wish adds to the body or changes in it, per model; a note where it is refused."""
+    rows = []
+    for name, value in ASKED:
+        cells = [difference(dialect, model, NEEDED.get(name, {}), name, value) for model in SHOWN[dialect]]
+        words = {"tools": "[look_up]", "output_schema": "{…}"}.get(name, repr(value))
+        rows.append((f"`{name}={words}`", *cells))
+    return table(("asked for", *(f"`{model}`" for model in SHOWN[dialect])), rows)
+
+
+def difference(dialect: str, model: str, base: dict[str, Any], name: str, value: object) -> str:
+    before, after = built(dialect, model, base), built(dialect, model, {**base, name: value})
+    old, new = leaves(json.loads(before.body)), leaves(json.loads(after.body))
+    lines = [f"`{key}: {shown}`" for key, shown in new.items() if old.get(key) != shown]
+    lines += [f"`{key}` left out" for key in old if key not in new and not any(k.startswith(key) for k in new)]
+    lines += [f"*{note.parameter}: {note.reason}*" for note in after.notes if note not in before.notes]
+    refused = [f"`{note.parameter}`" for note in before.notes]
+    return "; ".join(lines) or (f"nothing without {refused[0]}" if refused else "nothing: it does so anyway")
+
+
+def leaves(body: object, path: str = "") -> dict[str, str]:
+    """Every value of a body with the way to it; schemas, tools and messages are shown by their marks only."""
+    if not isinstance(body, dict) or not body:
+        return {path: short(body)}
+    found: dict[str, str] = {}
+    for key, value in body.items():
+        way = f"{path}.{key}" if path else key
+        found |= {way: "{…}"} if key in SCHEMAS else leaves(value, way)
+    return found
+
+
+def short(value: object) -> str:
+    text = json.dumps(value, separators=(", ", ": "))
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        marks = [mark for mark in ("cache_control", "cachePoint", '"strict": true') if mark in text]
+        return f"[… {' '.join(marks)}]" if marks else "[…]"
+    return text if len(text) <= 80 else "…"
 
 
 # ---- errors and retries ----
@@ -252,7 +373,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "blocking": blocking, "figures": figures, "rehearsal-models": rehearsal_models,
     "answers": lambda: of_docstring(answers), "faults": lambda: of_docstring(faults), "record-keys": record_keys,
     "flags-run": lambda: command("run"), "flags-ask": lambda: command("ask"), "flags-models": lambda: command("models"),
-    "flags-rehearse": lambda: command("rehearse"),
+    "flags-rehearse": lambda: command("rehearse"), "providers": providers_table,
+    **{f"parameters-{name}": partial(parameters, name) for name in SHOWN},
 }
 
 

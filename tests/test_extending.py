@@ -5,6 +5,7 @@ Each file is written beside the package, not into it, and used by a client again
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 import textwrap
@@ -15,8 +16,6 @@ from types import ModuleType
 import pytest
 from rehearsing import client_of
 
-import deluge.dialects
-import deluge.models.catalog
 from deluge import _plugins
 from deluge.models import register_model, registry
 from deluge.testing import RehearsalServer
