@@ -36,6 +36,7 @@ class LeanAdapter(BaseAdapter):
         self._origins = Origins()
         connect = partial(_connect, self._contexts)
         exchanger = Exchanger(connect, max_idle=max_idle, max_wire=max_wire, max_body=max_body)
+        self._exchanger = exchanger
         self.run = exchanger.run
         self.begin = exchanger.begin
         self.open = exchanger.open
@@ -67,6 +68,7 @@ class LeanAdapter(BaseAdapter):
 
     def close(self) -> None:
         """Closes the idle connections; the next request opens new ones."""
+        self._exchanger.resting = True
         for origin in self.origins:
             origin.drop()
 

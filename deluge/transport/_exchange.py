@@ -25,12 +25,13 @@ LARGE = 262_144
 class Exchanger:
     """Runs exchanges; what goes wrong is raised. A connection goes back to the idle ones only when nothing did."""
 
-    __slots__ = ("_connect", "max_idle", "max_wire", "max_body")
+    __slots__ = ("_connect", "max_idle", "max_wire", "max_body", "resting")
 
     def __init__(
         self, connect: Callable[[Origin, Cutoff], Connection], *, max_idle: int, max_wire: int, max_body: int,
     ) -> None:
         self._connect = connect
+        self.resting = False  # closed, and not used since: what comes back late is not kept
         self.max_idle = max_idle
         self.max_wire = max_wire
         self.max_body = max_body
@@ -76,6 +77,7 @@ class Exchanger:
             raise
 
     def _idle(self, origin: Origin, attempt: Cutoff) -> Connection | None:
+        self.resting = False
         connection = origin.take(monotonic())
         if connection is not None and not attempt.own(connection.raw):
             attempt.disown()
@@ -85,7 +87,7 @@ class Exchanger:
 
     def release(self, origin: Origin, connection: Connection, attempt: Cutoff, keep: bool) -> None:
         """Puts a connection back to the idle ones, or closes it."""
-        if attempt.disown() and keep and len(origin.idle) < self.max_idle:
+        if attempt.disown() and keep and not self.resting and len(origin.idle) < self.max_idle:
             connection.idle_at = monotonic()
             connection.used = True
             origin.idle.append(connection)
