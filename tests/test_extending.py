@@ -130,6 +130,12 @@ def server() -> Iterator[RehearsalServer]:
         yield running
 
 
+def room(kind: str) -> ModuleType | None:
+    """The package where such files lie, if there is one."""
+    package = sys.modules.get(f"deluge.{kind}")
+    return package if package is not None and package.__file__ else None
+
+
 @pytest.fixture
 def new_file(tmp_path: Path) -> Iterator[NewFile]:
     """Lets one new file lie in a folder of the package; elsewhere where there is no such folder, and registered."""
@@ -139,7 +145,7 @@ def new_file(tmp_path: Path) -> Iterator[NewFile]:
         folder = tmp_path / kind
         folder.mkdir()
         (folder / f"{name}.py").write_text(textwrap.dedent(text).lstrip(), "utf-8")
-        package = sys.modules.get(f"deluge.{kind}")
+        package = room(kind)
         added.append((kind, name, str(folder)))
         if package is not None:
             package.__path__.append(str(folder))
@@ -154,7 +160,7 @@ def new_file(tmp_path: Path) -> Iterator[NewFile]:
     yield write
     for kind, name, folder in added:
         _plugins.unregister(kind, name)
-        package = sys.modules.get(f"deluge.{kind}")
+        package = room(kind)
         if package is not None and folder in package.__path__:
             package.__path__.remove(folder)
         sys.modules.pop(f"deluge.{kind}.{name}", None)
@@ -219,8 +225,8 @@ def test_a_dialect_is_one_new_file(server: RehearsalServer, new_file: NewFile, h
 
 
 def test_a_cache_is_one_new_file(server: RehearsalServer, new_file: NewFile) -> None:
-    new_file("caches", "memory", CACHE)
-    cache = _plugins.load("caches", "memory")()
+    new_file("caches", "recollection", CACHE)
+    cache = _plugins.load("caches", "recollection")()
     with client_of(server, cache=cache) as client:
         first, second = client.ask("Hello"), client.ask("Hello")
         client.ask("Hello", sampling_params={"temperature": 0.1})
