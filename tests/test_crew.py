@@ -18,6 +18,8 @@ from deluge.lanes import NEVER
 from deluge.lobby import AVAILABLE
 from deluge.testing import RehearsalServer, rehearsal
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["rehearsal"]
 
 CROWDS = [NEVER, 4, 0] if AVAILABLE else [NEVER]

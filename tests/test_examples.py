@@ -12,6 +12,8 @@ from processes import run
 
 from deluge.worklist import read_rows
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 

@@ -22,6 +22,8 @@ from deluge.lobby import AVAILABLE
 from deluge.testing import Fault, RehearsalServer, assert_nothing_sent_again, rehearsal
 from deluge.testing.faults import KINDS, harmless
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["rehearsal"]
 
 NEVER = float("inf")

@@ -23,6 +23,8 @@ from deluge.request import RequestContext, RequestOptions, RequestTemplate
 from deluge.tools import Tool
 from deluge.wire import HttpCall
 
+pytestmark = pytest.mark.slow
+
 PROMPT = Conversation().system("Answer in JSON.").user("How high is Mont Blanc?")
 SCHEMA = {"type": "object", "properties": {"metres": {"type": "integer"}}, "required": ["metres"]}
 TOOL = Tool("look_up", "Looks a mountain up.", {

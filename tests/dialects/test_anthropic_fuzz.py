@@ -22,6 +22,8 @@ from deluge.request import RequestContext, RequestOptions, RequestTemplate
 from deluge.response import APIResponse
 from deluge.wire import HttpReply, ServerEvent
 
+pytestmark = pytest.mark.slow
+
 MODEL = Model("m", "m", Provider("host", "https://h.example", "anthropic"), price=Price(1, 1))
 CTX = RequestContext(
     as_conversation("Hi"), RequestTemplate(MODEL, SamplingParams(), RequestOptions(keep_raw=True), "https://h.example"), 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,8 @@ from deluge.prompt.coerce import as_conversation
 from deluge.request import RequestContext, RequestOptions, RequestTemplate
 from deluge.response import APIResponse
 from deluge.wire import HttpReply, ServerEvent
+
+pytestmark = pytest.mark.slow
 
 MODEL = Model("m", "m", Provider("host", "https://h.example", "gemini"), price=Price(1, 1), flags=frozenset({"reasoning"}))
 CTX = RequestContext(

@@ -19,6 +19,8 @@ from deluge.response import APIResponse
 from deluge.testing import Fault, RehearsalServer
 from deluge.wire import Cancelled, HttpCall, HttpReply
 
+pytestmark = pytest.mark.slow
+
 FLAGS = frozenset({"supports_background", "reasoning", "native_mcp"})
 
 

@@ -18,6 +18,8 @@ from deluge.tools.check import problem_with, without_nulls
 from deluge.tools.output import OutputReader
 from deluge.tools.schema import strict_schema
 
+pytestmark = pytest.mark.slow
+
 
 class Colour(enum.Enum):
     red = "red"
