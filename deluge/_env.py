@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 
 
 def get(*names: str) -> str | None:
@@ -13,8 +12,3 @@ def get(*names: str) -> str | None:
         if value:
             return value
     return None
-
-
-def mapping() -> Mapping[str, str]:
-    """All variables, read only."""
-    return os.environ

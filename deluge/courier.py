@@ -90,10 +90,6 @@ class Courier:
         """Lines for the log."""
         self._jobs.put(lambda: _log(messages))
 
-    def put_job(self, job: Callable[[], None]) -> None:
-        """Anything else that must happen in the order of the deliveries."""
-        self._jobs.put(job)
-
 
 def _run(jobs: queue.SimpleQueue[_Job]) -> None:
     _here.yes = True
