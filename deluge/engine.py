@@ -19,15 +19,15 @@ from typing import Any
 
 from deluge import lifecycle
 from deluge.courier import Courier
-from deluge.crew import MOST, SOON, Crew, Job, Jobs
+from deluge.crew import MOST, SOON, Crew
 from deluge.errors import ClosedError
 from deluge.lanes import NEVER
 from deluge.lobby import AVAILABLE, Lobby
-from deluge.readings import Readings
+from deluge.stepping import Stepping, unsent
 from deluge.response import APIResponse
 from deluge.scheduler import Scheduler
 from deluge.surroundings import allowed_slots, check_threads
-from deluge.tasks import ENDED, Call, Flight, Outcome, Task, failed
+from deluge.tasks import Call, Flight, Outcome, Task, failed
 from deluge.tracker import StatusTracker
 from deluge.transport import Attempt, LeanTransport
 from deluge.transport.signers import signers
@@ -41,7 +41,7 @@ SWEEP_EVERY = 15.0
 CROWD = 4  # attempts in flight from which replies are awaited together
 
 
-class Engine(Readings):
+class Engine(Stepping):
     """Runs tasks. Made without threads; they start with the first task and end when there has been none for a while."""
 
     def __init__(
@@ -144,123 +144,6 @@ class Engine(Readings):
             target=lifecycle.keep_time, args=(weakref.ref(self), self._alarm), name="deluge-scheduler", daemon=True
         ).start()
 
-    def _step(self, now: float, worker: bool = False) -> Flight | None:
-        """Lets the scheduler decide and hands out what it decided. Called with the lock; gives a worker its next flight."""
-        scheduler = self.scheduler
-        scheduler.advance(now)
-        if scheduler.ended or scheduler.late or scheduler.messages:
-            self._hand_over(scheduler)
-        mine: Flight | None = None
-        starts = scheduler.starts
-        if starts:
-            scheduler.starts = []
-            if worker:
-                mine = starts.pop(0)
-            if starts:
-                self._crew.assign([(flight, None) for flight in starts], now)
-        crew = self._crew
-        due = min(scheduler.wake_at, crew.short_at) < self._alarm_at
-        if self._alarm_at > 0.0 and (due or crew.wanted or scheduler.abandoned or scheduler.cleanups):
-            self._alarm_at = 0.0  # rung already
-            self._alarm.put(None)
-        return mine
-
-    def _hand_over(self, scheduler: Scheduler) -> None:
-        if scheduler.ended:
-            self.courier.put(scheduler.ended)
-            scheduler.ended = []
-        if scheduler.late:
-            self.courier.put_late(scheduler.late)
-            scheduler.late = []
-        if scheduler.messages:
-            self.courier.put_messages(scheduler.messages)
-            scheduler.messages = []
-        if scheduler.waiting < self._max_queued:
-            self._room.notify_all()
-
-    def _work(self, jobs: Jobs) -> None:
-        """A worker: one flight after the other, until there is no more work."""
-        job: Job | None = None
-        while True:
-            job = job or jobs.get()
-            if job is None:
-                self.leave()
-                return
-            flight, outcome = job
-            if outcome is None:
-                outcome = self._flown(flight)
-            else:
-                self._pilot.judged(flight, outcome)
-            if outcome is None:
-                self._rest(jobs)
-                job = None
-            else:
-                following = self._back(flight, outcome, jobs)
-                job = None if following is None else (following, None)
-            del flight, outcome
-
-    def _flown(self, flight: Flight) -> Outcome | None:
-        """The outcome of an attempt; None when it waits in the lobby."""
-        lobby = self._lobby
-        if self.scheduler.running > self.crowd and lobby.open():
-            return lobby.fly(flight)
-        return self._pilot.fly(flight)
-
-    def _rest(self, jobs: Jobs) -> None:
-        with self._lock:
-            if jobs is self._crew.jobs:
-                self._crew.free += 1
-
-    def _back(self, flight: Flight, outcome: Outcome, jobs: Jobs) -> Flight | None:
-        """A worker came back; its next flight. None: it has to look for work (and one of before the last rest goes)."""
-        with self._lock:
-            mine = jobs is self._crew.jobs
-            following = self._finished(flight, outcome, mine)
-            if mine and following is None:
-                self._crew.free += 1
-            return following
-
-    def landed(self, flight: Flight, outcome: Outcome, lobby: Lobby) -> Flight | None:
-        """The lobby has an outcome; its next flight (none for a lobby of before the last rest)."""
-        with self._lock:
-            return self._finished(flight, outcome, self.awake and lobby is self._lobby)
-
-    def hand_over(self, flight: Flight, outcome: Outcome | None) -> None:
-        """The lobby has something that could take a while: a failure to be judged, a flight that has to connect."""
-        with self._lock:
-            if flight.task.state == ENDED:  # nothing to send or to judge, and maybe no worker any more
-                self._finished(flight, outcome or _unsent(flight), False)
-                return
-            now = time.monotonic()
-            self._crew.assign([(flight, outcome)], now)
-            try:
-                self._step(now)
-            except Exception as error:
-                self._fail(error)
-
-    def _finished(self, flight: Flight, outcome: Outcome, take: bool) -> Flight | None:
-        try:
-            now = time.monotonic()
-            self.scheduler.finished(flight, outcome, now)
-            return self._step(now, worker=take)
-        except Exception as error:
-            self._fail(error)
-            return None
-
-    def _fail(self, error: Exception) -> None:
-        """The scheduler itself failed, which is our bug: every live task ends with that error instead of hanging."""
-        logger.error("the scheduler failed", exc_info=error)
-        tasks = [task for call in list(self.calls) for task in call.unfinished]
-        message = f"the scheduler failed: {type(error).__name__}: {error}"
-        self.courier.put([(task, failed(task, Verdict("server", message=message))) for task in tasks])
-        for call in list(self.calls):
-            call.unfinished.clear()
-        for flight in list(self.scheduler.flights):
-            flight.switch.abort("cancelled")
-        bucket = self.scheduler.bucket
-        self.scheduler = Scheduler(self.scheduler.tracker, wall=self.wall, switch=Attempt, **self._settings)
-        self.scheduler.bucket = bucket  # what was sent this minute was sent
-
     def tick(self) -> float | None:
         """One round of the keeper of time: seconds until the next one; None when the threads are to end."""
         if not self.awake:
@@ -334,7 +217,7 @@ class Engine(Readings):
         self.courier.stop()
         self._lobby.stop()
         for flight, outcome in self._crew.dismiss():  # of prompts that were cancelled
-            self.scheduler.finished(flight, outcome or _unsent(flight), time.monotonic())
+            self.scheduler.finished(flight, outcome or unsent(flight), time.monotonic())
         self._alarm.put(None)
         self.transport.close()
 
@@ -383,7 +266,3 @@ class Engine(Readings):
 
     def __repr__(self) -> str:
         return f"<Engine {'awake' if self.awake else 'asleep'} {self._crew.workers} workers | {self.scheduler!r}>"
-
-
-def _unsent(flight: Flight) -> Outcome:
-    return Outcome(failed(flight.task, Verdict("cancelled", message="the client was closed")))

@@ -20,7 +20,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from deluge import engine, lanes, retry, routing, scheduler  # noqa: E402
+from deluge import engine, landing, lanes, retry, routing, scheduler  # noqa: E402
 from deluge._plugins import load, names  # noqa: E402
 from deluge.cli import arguments  # noqa: E402
 from deluge.config import ClientConfig  # noqa: E402
@@ -314,7 +314,7 @@ def figures() -> str:
          f"{estimate.FIRST_RATIO:g}, and {estimate.OVERHEAD} for the roles"),
         ("answers before the expected output is less than `max_new_tokens`", f"{estimate.FEW_ANSWERS}"),
         ("a stopped attempt's worker is given up after", f"{scheduler.GRACE:g} s"),
-        ("a wait for a file descriptor", f"{scheduler.CROWDED_WAIT:g} s, no attempt burnt"),
+        ("a wait for a file descriptor", f"{landing.CROWDED_WAIT:g} s, no attempt burnt"),
         ("an idle client ends its threads after", f"{engine.IDLE_AFTER:g} s"),
     ]
     return table(("what", "how much"), rows)

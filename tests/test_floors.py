@@ -15,12 +15,12 @@ FLOORS = {
     # 7 facade
     "__init__": 7, "__main__": 7, "client": 7, "cli": 7, "testing": 7,
     # 6 features
-    "agent": 6, "streaming": 6, "batches": 6, "embed": 6, "rerank": 6,
+    "asking": 6, "agent": 6, "streaming": 6, "batches": 6, "embed": 6, "rerank": 6,
     # 5 engine
     "engine": 5, "scheduler": 5, "admission": 5, "routing": 5, "lanes": 5, "tasks": 5, "limits": 5, "retry": 5,
     "router": 5, "tracker": 5, "handles": 5, "courier": 5, "worker": 5,
     "calls": 5, "summary": 5, "plan": 5, "rowplan": 5, "endpoints": 5, "lifecycle": 5, "crew": 5, "lobby": 5,
-    "readings": 5, "surroundings": 5, "showing": 5, "waiting": 5,
+    "readings": 5, "stepping": 5, "landing": 5, "surroundings": 5, "showing": 5, "waiting": 5,
     # 4 edges
     "transport": 4, "caches": 4, "progress": 4, "mcp": 4, "journal": 4, "quota": 4, "worklist": 4, "coroutines": 4,
     # 3 dialects
@@ -35,8 +35,8 @@ FLOORS = {
     "_retry_after": 0, "_version": 0,
 }
 
-THREADED = ("client", "engine", "lifecycle", "crew", "lobby", "readings", "courier", "calls", "plan", "showing", "handles",
-            "caches", "quota", "agent", "mcp", "progress", "testing", "cli")
+THREADED = ("client", "asking", "engine", "stepping", "lifecycle", "crew", "lobby", "readings", "courier", "calls", "plan",
+            "showing", "handles", "caches", "quota", "agent", "mcp", "progress", "testing", "cli")
 # Module -> the rooms that may import it.
 FENCES = {
     "requests": ("transport", "mcp"),

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deluge.scheduler import CROWDED_WAIT, GRACE
+from deluge.landing import CROWDED_WAIT
+from deluge.scheduler import GRACE
 from deluge.tasks import ENDED, QUEUED
 from deluge.usage import Usage
 
