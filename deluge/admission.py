@@ -232,7 +232,9 @@ class Admission:
         shared = None
         if not lane.exempt:
             shared = self.bucket.take(lane.shared_tokens(tokens), now, lane.shared_requests)
-        self._launch(Flight(task, lane, self._switch(now + call.request_timeout), own, shared, tokens, now, False), now)
+        switch = self._switch(now + call.request_timeout)
+        switch.fresh = task.resent
+        self._launch(Flight(task, lane, switch, own, shared, tokens, now, False), now)
 
     def _fly_polls(self, cap: int, now: float) -> None:
         """Polls go before new starts, each as soon as there is a slot for it, in its lane too."""

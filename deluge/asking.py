@@ -22,6 +22,7 @@ from deluge.router import Router
 from deluge.showing import Showing
 from deluge.streaming import Stream, open_stream, print_stream
 from deluge.tasks import Call, Receiver
+from deluge.waiting import gather_async
 
 
 class Asking:
@@ -75,8 +76,6 @@ class Asking:
         **options: Unpack[CallOptions],
     ) -> list[APIResponse] | list[str | None]:
         """The same for the one async view: awaits, in any event loop. Cancelling the coroutine cancels its prompts."""
-        from deluge.waiting import gather_async
-
         items, count = as_prompts(prompts), _length(prompts)
         results = ResultList()
         leave = self._showing.join(count, self._config.progress if show_progress else None)

@@ -26,9 +26,13 @@ QUEUED, RUNNING, WAITING, ENDED = "queued", "running", "waiting", "ended"
 
 
 class Switch(Protocol):
-    """What the scheduler needs of an attempt's cutoff: its deadline, when it was sent, and a way to stop it."""
+    """What the scheduler needs of an attempt's cutoff: its deadline, when it was sent, and a way to stop it.
+
+    ``fresh``: it goes out on a new connection, because an idle one was dead the last time.
+    """
 
     deadline: float
+    fresh: bool
     sent_at: float
 
     def abort(self, reason: str) -> None:

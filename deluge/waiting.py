@@ -1,15 +1,20 @@
-"""Awaiting a call in an event loop. Imported by the one async method only, so that nobody else loads asyncio."""
+"""Awaiting a call in an event loop. Only who awaits has one, so that nobody else loads asyncio."""
 
 from __future__ import annotations
 
-import asyncio
+from typing import TYPE_CHECKING
 
 from deluge.calls import CHUNK, FAR, Feed, ResultList
 from deluge.response import APIResponse
 
+if TYPE_CHECKING:
+    from asyncio import Event
+
 
 async def gather_async(feed: Feed, gathered: ResultList) -> list[APIResponse]:
     """All responses in input order. The loop is never blocked for longer than a few hundred prompts take to submit."""
+    import asyncio
+
     loop, event = asyncio.get_running_loop(), asyncio.Event()
 
     def wake() -> None:
@@ -35,7 +40,7 @@ async def gather_async(feed: Feed, gathered: ResultList) -> list[APIResponse]:
     return [response for response in gathered.results if response is not None]
 
 
-async def _reach(gathered: ResultList, event: asyncio.Event, goal: int) -> None:
+async def _reach(gathered: ResultList, event: Event, goal: int) -> None:
     gathered.goal = goal
     while gathered.done < goal:
         await event.wait()

@@ -134,10 +134,11 @@ class Transport(Protocol):
 
 
 class Cutoff(Protocol):
-    """One attempt's deadline and off switch, given to the transport by the engine."""
+    """One attempt's deadline and off switch, given to the transport by the engine. ``fresh``: on a new connection."""
 
     deadline: float
     aborted: bool
+    fresh: bool
 
     def own(self, sock: Any) -> bool:
         """Registers the raw socket; False when the attempt was aborted already (then close it)."""

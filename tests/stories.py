@@ -32,6 +32,7 @@ class Switch:
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
+        self.fresh = False
         self.sent_at = 0.0
         self.stopped: list[str] = []
 

@@ -463,6 +463,7 @@ def test_a_dead_idle_connection_is_forgiven_once():
     story = Story()
     task, = story.submit(story.call(max_attempts=2))
     assert story.fail("connection", stale=True) == [task.id], "at once"
+    assert story.flying[0].switch.fresh, "and not on the next idle connection, which may be dead too"
     story.fail("connection", stale=True)
     story.wait(1.1)
     story.fail("connection")

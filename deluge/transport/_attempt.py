@@ -13,16 +13,18 @@ from deluge.wire import FailureKind
 class Attempt:
     """One HTTP try, as the scheduler sees it from outside: when it must end, when it was sent, and how to stop it.
 
-    ``deadline`` is in monotonic seconds; ``gap`` (streams) bounds every wait after the first byte, in seconds.
+    ``deadline`` is in monotonic seconds; ``gap`` (streams) bounds every wait after the first byte, in seconds;
+    ``fresh`` takes no idle connection.
     The worker registers its socket here and takes it back before anybody else may use it. Taking it back and aborting
     exclude each other, so that an abort that comes too late finds no socket and never hits the next request on it.
     """
 
-    __slots__ = ("deadline", "gap", "aborted", "reason", "sent_at", "_lock", "_sock", "__weakref__")
+    __slots__ = ("deadline", "gap", "fresh", "aborted", "reason", "sent_at", "_lock", "_sock", "__weakref__")
 
     def __init__(self, deadline: float = float("inf"), *, gap: float | None = None) -> None:
         self.deadline = deadline
         self.gap = gap
+        self.fresh = False
         self.aborted = False
         self.reason: FailureKind = "cancelled"
         self.sent_at = 0.0

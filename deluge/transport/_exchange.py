@@ -78,7 +78,7 @@ class Exchanger:
 
     def _idle(self, origin: Origin, attempt: Cutoff) -> Connection | None:
         self.resting = False
-        connection = origin.take(monotonic())
+        connection = None if attempt.fresh else origin.take(monotonic())
         if connection is not None and not attempt.own(connection.raw):
             attempt.disown()
             connection.close()
