@@ -8,7 +8,7 @@ from heapq import heappop, heappush
 from random import Random
 
 from deluge.lanes import NEVER, Lane, bound_by
-from deluge.limits import Mode, QuotaBucket, Ramp
+from deluge.limits import Bucket, LaneNotice, Mode, QuotaBucket, Ramp
 from deluge.models.model import Limits
 from deluge.status import LimitingFactor
 from deluge.tasks import ENDED, QUEUED, RUNNING, Call, Flight, Queue, Switch, Task
@@ -28,9 +28,9 @@ class Admission:
     def __init__(
         self, *, requests_per_minute: float | None, tokens_per_minute: float | None, slots: int,
         switch: Callable[[float], Switch], mode: Mode = "rolling", rng: Random | None = None,
-        model_limits: Mapping[str, Limits] | None = None, default_limits: bool = False,
+        model_limits: Mapping[str, Limits] | None = None, default_limits: bool = False, bucket: Bucket | None = None,
     ) -> None:
-        self.bucket = QuotaBucket(requests_per_minute, tokens_per_minute, mode=mode)
+        self.bucket: Bucket = bucket or QuotaBucket(requests_per_minute, tokens_per_minute, mode=mode)
         self.slots = slots
         self.mode = mode
         self.rng = rng or Random()
@@ -47,23 +47,43 @@ class Admission:
         self.retry_at = NEVER  # when the client-wide limit or a lane should be asked again
         self.shared_refusal: LimitingFactor | None = None
         self._switch = switch
+        self.notices: list[LaneNotice] | None = None  # a list where somebody tells other processes of them
+        self._heard: dict[LaneKey, LaneNotice] = {}  # of lanes that are not there yet
         self._first: Task | None = None  # what the client-wide limit refused, until when, and why
         self._first_at = 0.0
         self._first_refusal: LimitingFactor = "requests/min"
         self._note_at = 0.0
         self._turns = 0  # turns that calls have had so far
 
-    def lane_of(self, task: Task) -> Lane:
+    def lane_of(self, task: Task, now: float) -> Lane:
         """The lane of the task's model and key, made when it is first needed."""
         template = task.template_for(task.model)
         key = (template.model.id, template.api_key)
         lane = self.lanes.get(key)
         if lane is None:
             lane = self.lanes[key] = Lane(
-                template.model, self.model_limits.get(template.model.id), replaces_default=self.default_limits,
+                template.model, template.api_key, self.model_limits.get(template.model.id), replaces_default=self.default_limits,
                 shared_rpm=self.bucket.requests_per_minute, mode=self.mode, rng=self.rng,
             )
+            heard = self._heard.pop(key, None)
+            if heard is not None:
+                lane.told(heard, now)
         return lane
+
+    def told(self, notice: LaneNotice, now: float) -> None:
+        """News from another process that uses the same quota."""
+        key = (notice.model, notice.api_key)
+        lane = self.lanes.get(key)
+        if lane is None:
+            self._heard[key] = notice
+        else:
+            lane.told(notice, now)
+
+    def tell(self, lane: Lane, *, cooling: bool = False, limits: Limits | None = None) -> None:
+        """News for other processes, if anybody passes them on."""
+        if self.notices is not None:
+            until = lane.health.cooling_until if cooling else None
+            self.notices.append(LaneNotice(lane.model, lane.api_key, until, limits))
 
     def enqueue(self, task: Task, lane: Lane) -> None:
         """Puts a task, new or retried, into its lane's queue. Its number decides the order."""

@@ -61,7 +61,8 @@ class Landing(Routing):
         if response.status_code is not None and (verdict is None or verdict.kind != "rate_limit"):
             lane.health.good(now)
         if outcome.nothing_left is not None:
-            lane.health.nothing_left(now, min(outcome.nothing_left, HEADER_WAIT))
+            if lane.health.nothing_left(now, min(outcome.nothing_left, HEADER_WAIT)):
+                self.tell(lane, cooling=True)
         if verdict is not None:
             self._judge(flight, outcome, verdict, now)
         else:
@@ -132,6 +133,7 @@ class Landing(Routing):
         if lane.health.limited(now, after, flight.switch.sent_at):
             values = {"model": lane.model, "cooldown_in": round(lane.health.cooling_until - now, 3)}
             self.messages.append(("INFO", "a lane cools down", values))
+            self.tell(lane, cooling=True)
             self._reroute(lane, [queue for queue in lane.queues() if queue.call.fallbacks], now)
         lane.pace.limited(now)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from heapq import heapify, heappop, heappush, heapreplace
 from random import Random
 
-from deluge.limits import LaneHealth, Mode, Pace, QuotaBucket, Ramp, Reservation, TokenEstimator
+from deluge.limits import Bucket, LaneHealth, LaneNotice, Mode, Pace, QuotaBucket, Ramp, Reservation, TokenEstimator
 from deluge.models.model import Limits, Model
 from deluge.status import LimitingFactor
 from deluge.tasks import Queue, Task
@@ -27,19 +27,20 @@ class Lane:
     """
 
     __slots__ = (
-        "model", "bucket", "health", "ramp", "pace", "estimator", "running", "slots", "exempt", "shared_requests", "waiting",
-        "holder", "retry_at", "refusal", "suspects", "blocked", "blocked_at", "probe", "closed_until", "_own_rpm",
+        "model", "api_key", "bucket", "health", "ramp", "pace", "estimator", "running", "slots", "exempt", "shared_requests",
+        "waiting", "holder", "retry_at", "refusal", "suspects", "blocked", "blocked_at", "probe", "closed_until", "_own_rpm",
         "_own_tokens", "_turns", "_gone", "_joined",
     )
 
     def __init__(
-        self, model: Model, limits: Limits | None, *, replaces_default: bool, shared_rpm: float | None, mode: Mode,
+        self, model: Model, api_key: str | None, limits: Limits | None, *, replaces_default: bool, shared_rpm: float | None, mode: Mode,
         rng: Random,
     ) -> None:
         given = model.limits if limits is None else limits
         self._own_rpm, own_tpm = _finite(given.requests_per_minute), _finite(given.tokens_per_minute)
         own = self._own_rpm is not None or own_tpm is not None
         self.model = model.id
+        self.api_key = api_key
         self.bucket = QuotaBucket(self._own_rpm, own_tpm, mode=mode) if own else None
         self.shared_requests = int(not replaces_default or model.limits.requests_per_minute is None)
         self._own_tokens = replaces_default and model.limits.tokens_per_minute is not None
@@ -157,6 +158,11 @@ class Lane:
         self.pace.took(now)
         return None if self.bucket is None else self.bucket.take(tokens, now)
 
+    def told(self, notice: LaneNotice, now: float) -> None:
+        """News from another process that uses the same quota."""
+        if notice.cooling_until is not None and self.health.told(notice.cooling_until, now):
+            self.retry_at = 0.0
+
     def release(self, now: float) -> None:
         """A slot of the lane is free again."""
         self.running -= 1
@@ -169,7 +175,7 @@ class Lane:
         return f"<Lane {self.model} {self.running} running | {self.waiting} ready | {state}>"
 
 
-def bound_by(bucket: QuotaBucket, now: float) -> LimitingFactor:
+def bound_by(bucket: Bucket, now: float) -> LimitingFactor:
     """Which of the two limits refuses."""
     return "requests/min" if bucket.lacks_requests(now) else "tokens/min"
 

@@ -44,7 +44,7 @@ class Routing(Admission):
         if task.refused is not None:
             self._end(task, failed(task, task.refused), now)
             return
-        lane = self.lane_of(task)
+        lane = self.lane_of(task, now)
         other: str | None = None
         if self._shut(lane, now):
             other = self._other(task, now)
@@ -55,7 +55,7 @@ class Routing(Admission):
             other = self._fallback(task, now)
         if other is not None:
             task.model = other
-            lane = self.lane_of(task)
+            lane = self.lane_of(task, now)
         bound = lane.most_tokens(self.bucket.tokens_per_minute)
         if bound is not None and lane.estimator.lower_bound(task.size) > bound:
             message = f"the prompt has more tokens than the limit of {bound:,.0f} tokens per minute can ever admit"
@@ -100,7 +100,7 @@ class Routing(Admission):
             if name in tried:
                 continue
             task.model = name
-            lane = self.lane_of(task)
+            lane = self.lane_of(task, now)
             task.model = before
             if not self._shut(lane, now) and (cooling or now >= lane.health.cooling_until):
                 return name

@@ -383,6 +383,24 @@ def test_a_header_that_says_nothing_is_left_is_believed_for_a_minute():
     assert story.wait(10.0) == [second.id]
 
 
+def test_a_cooldown_is_told_to_whoever_shares_the_quota_and_heard_from_them():
+    story, other = Story(), Story()
+    story.scheduler.notices = []
+    story.submit(story.call(), 4)
+    for _ in range(3):
+        story.fail("rate_limit", after=5.0)
+    [notice] = story.scheduler.notices
+    assert notice.model == "a" and "a key" not in repr(notice)
+    assert notice.cooling_until == story.scheduler.lanes["a", "a key"].health.cooling_until >= story.now + 5.0
+    other.scheduler.told(notice, other.now)
+    other.submit(other.call(), 20)
+    assert not other.flying, "it knew before it had a lane"
+    started = other.wait(notice.cooling_until - other.now + 0.6)
+    assert other.started[0][0] >= notice.cooling_until and 1 <= len(started) <= 4, "spread, and few at a time"
+    other.scheduler.told(notice, other.now)
+    assert other.scheduler.lanes["a", "a key"].health.cooldowns == 1, "old news says nothing"
+
+
 def test_an_empty_account_fails_at_once_or_hops():
     story = Story()
     alone, = story.submit(story.call())

@@ -7,13 +7,14 @@
     LaneHealth       when a lane cools down, and how it comes back
 """
 
-from deluge.limits.bucket import BucketSnapshot, QuotaBucket
+from deluge.limits.bucket import Bucket, BucketSnapshot, QuotaBucket
 from deluge.limits.estimate import TokenEstimator
 from deluge.limits.health import CooldownRules, LaneHealth
 from deluge.limits.ledger import MIN_WAIT, Mode, Reservation
+from deluge.limits.notices import LaneNotice
 from deluge.limits.pace import Pace, Ramp
 
 __all__ = [
-    "MIN_WAIT", "BucketSnapshot", "CooldownRules", "LaneHealth", "Mode", "Pace", "QuotaBucket", "Ramp", "Reservation",
+    "MIN_WAIT", "Bucket", "BucketSnapshot", "CooldownRules", "LaneHealth", "LaneNotice", "Mode", "Pace", "QuotaBucket", "Ramp", "Reservation",
     "TokenEstimator",
 ]

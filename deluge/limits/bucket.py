@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from pyrate_limiter import AbstractBucket, Rate, RateItem
 from pyrate_limiter.abstracts.algorithm import Decision
@@ -32,6 +32,46 @@ class BucketSnapshot:
     remaining_tokens: int | None
     refill_in: float
     frozen_until: float
+
+
+class Bucket(Protocol):
+    """What admission asks of the limits that all lanes of a client share: ``QuotaBucket``, or one that is fed leases.
+
+    One thread calls it, with monotonic seconds. None in an attribute is no limit.
+    """
+
+    requests_per_minute: float | None
+    tokens_per_minute: float | None
+
+    def check(self, tokens: int, now: float, requests: int = 1) -> float:
+        """0.0 when that much would be admitted now, else seconds after which to ask again (at least 0.001)."""
+
+    def take(self, tokens: int, now: float, requests: int = 1) -> Reservation:
+        """Debits; called right after a ``check`` that said 0.0."""
+
+    def sent(self, reservation: Reservation, at: float) -> None:
+        """The request left at that time; only the first call counts."""
+
+    def settle(self, reservation: Reservation, actual_tokens: int, now: float) -> None:
+        """Corrects the reserved tokens to what was used, once."""
+
+    def refund(self, reservation: Reservation) -> None:
+        """The request never left."""
+
+    def charge(self, requests: int, tokens: int, now: float) -> None:
+        """Debits without asking."""
+
+    def set_limits(self, *, requests_per_minute: float | None, tokens_per_minute: float | None, now: float) -> None:
+        """Other limits from now on."""
+
+    def lacks_requests(self, now: float) -> bool:
+        """Whether there is no room for one more request, however few its tokens."""
+
+    def clamp(self, tokens: int) -> int:
+        """As many tokens as one reservation can hold at most."""
+
+    def snapshot(self, now: float) -> BucketSnapshot:
+        """Limits, use and what remains."""
 
 
 class _Keep:

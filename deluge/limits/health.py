@@ -104,6 +104,21 @@ class LaneHealth:
         self._cool(now, wait)
         return True
 
+    def told(self, until: float, now: float) -> bool:
+        """Somebody else who uses the same quota met the limit: nothing starts before then either, and not at once after.
+
+        True when a cooldown begins.
+        """
+        if until <= max(now, self.cooling_until):
+            return False
+        wait = self._spread(min(until - now, self.rules.longest))
+        begins = now >= self.cooling_until
+        if begins:
+            self.cooldowns += 1
+            self._began_at = now
+        self._cool_until(now + wait)
+        return begins
+
     def cap(self, now: float) -> int:
         """How many may be in flight: none while it cools, few right after, any number later."""
         if now < self.cooling_until:
