@@ -62,8 +62,8 @@ class Admission:
         lane = self.lanes.get(key)
         if lane is None:
             lane = self.lanes[key] = Lane(
-                template.model, template.api_key, self.model_limits.get(template.model.id), replaces_default=self.default_limits,
-                shared_rpm=self.bucket.requests_per_minute, mode=self.mode, rng=self.rng,
+                template.model, template.api_key, self.model_limits.get(template.model.id),
+                replaces_default=self.default_limits, shared_rpm=self.bucket.requests_per_minute, mode=self.mode, rng=self.rng,
             )
             heard = self._heard.pop(key, None)
             if heard is not None:

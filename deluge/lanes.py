@@ -33,8 +33,8 @@ class Lane:
     )
 
     def __init__(
-        self, model: Model, api_key: str | None, limits: Limits | None, *, replaces_default: bool, shared_rpm: float | None, mode: Mode,
-        rng: Random,
+        self, model: Model, api_key: str | None, limits: Limits | None, *, replaces_default: bool,
+        shared_rpm: float | None, mode: Mode, rng: Random,
     ) -> None:
         given = model.limits if limits is None else limits
         self._own_rpm, own_tpm = _finite(given.requests_per_minute), _finite(given.tokens_per_minute)

@@ -15,6 +15,6 @@ from deluge.limits.notices import LaneNotice
 from deluge.limits.pace import Pace, Ramp
 
 __all__ = [
-    "MIN_WAIT", "Bucket", "BucketSnapshot", "CooldownRules", "LaneHealth", "LaneNotice", "Mode", "Pace", "QuotaBucket", "Ramp", "Reservation",
-    "TokenEstimator",
+    "MIN_WAIT", "Bucket", "BucketSnapshot", "CooldownRules", "LaneHealth", "LaneNotice", "Mode", "Pace",
+    "QuotaBucket", "Ramp", "Reservation", "TokenEstimator",
 ]
