@@ -72,6 +72,7 @@ class ClientConfig(BaseModel):
     rate_limit_patience: float = Field(300, ge=0, allow_inf_nan=False)
     max_queued: int = Field(10_000, ge=1)
     keep_raw: bool = False
+    allow_private_urls: bool = False
 
     @classmethod
     def checked(cls, settings: Mapping[str, Any]) -> ClientConfig:

@@ -250,6 +250,7 @@ class Engine(Stepping):
         self._room = threading.Condition(self._lock)
         self._lobby.forget()
         self.transport.forget()
+        self._pilot.forget()
         old, calls = self.scheduler, list(self.calls)
         self.calls = weakref.WeakSet()
         self.scheduler = Scheduler(old.tracker, wall=self.wall, switch=Attempt, **self._settings)

@@ -205,6 +205,7 @@ def request_options(config: ClientConfig, options: CallOptions, schema: Mapping[
         cache_ttl=_ttl(options.get("cache_ttl")), service_tier=tier, extra_headers=config.extra_headers,
         extra_body=config.extra_body, use_responses_api=config.use_responses_api, background=config.background,
         force_local_mcp=config.force_local_mcp, keep_raw=config.keep_raw,
+        allow_private_urls=config.allow_private_urls,
     )
 
 

@@ -37,6 +37,7 @@ class RequestOptions:
     background: bool = False
     force_local_mcp: bool = False
     keep_raw: bool = False
+    allow_private_urls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,8 @@ class Dialect(Protocol):
         """The calls of one attempt. Most formats need one.
 
         A format with an exchange of its own may have ``in_one_call(template)`` too: where that is true the engine
-        builds, sends and parses, which is cheaper.
+        builds, sends and parses, which is cheaper. A format may have ``takes_url(model, part)``: whether the provider
+        fetches this image, file or sound by its URL; where it does not, the worker fetches it before ``build``.
         """
 
 

@@ -121,6 +121,7 @@ class Task:
         "number", "id", "index", "call", "prompt", "size", "metadata", "sink", "key", "model", "lane", "state", "attempts",
         "burned", "rate_limited", "limited_for", "timeouts", "resent", "streamed", "idle", "created_at", "first_at",
         "cooled_at", "flight", "exchange", "next_call", "poll_until", "template", "handle", "prefer", "tokens", "refused",
+        "__weakref__",
     )
 
     def __init__(

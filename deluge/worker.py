@@ -13,6 +13,7 @@ from deluge._plugins import load
 from deluge._sse import server_events
 from deluge.dialects._rate_limits import exhausted_for
 from deluge.errors import DelugeError
+from deluge.fetching import Fetching
 from deluge.request import Dialect, OneCall, RequestContext, RequestTemplate
 from deluge.response import APIResponse
 from deluge.retry import Failure, Ruling
@@ -21,6 +22,7 @@ from deluge.transport import TOO_MANY_FILES, Attempt, LeanTransport
 from deluge.wire import Cancelled, HttpCall, HttpReply, ServerEvent, StreamDelta, Verdict
 
 if TYPE_CHECKING:
+    from deluge.dialects._media import Medium
     from deluge.transport import Pending
 
 logger = logging.getLogger("deluge.worker")
@@ -54,6 +56,7 @@ class Pilot:
         self.transport = transport
         self.wall = wall
         self._noted: set[tuple[str, str, str]] = set()
+        self._fetching = Fetching(transport)
 
     def fly(self, flight: Flight) -> Outcome:
         """One attempt, or one poll of a job, and what the retry policy says of a failure."""
@@ -62,6 +65,11 @@ class Pilot:
         try:
             dialect = _dialect_of(template)
             ctx = RequestContext(task.prompt, template, self.wall + time.monotonic(), task.sink is not None)
+            needed = () if task.exchange is not None else self._fetching.needed(dialect, ctx)
+            filled = self._filled(flight, ctx, needed) if needed else ctx
+            if isinstance(filled, Outcome):
+                return self.judged(flight, filled)
+            ctx = filled
             if task.sink is not None:
                 outcome = self._stream(flight, dialect, ctx)
             elif _in_one_call(dialect, template):
@@ -77,7 +85,7 @@ class Pilot:
         """Sends the request and leaves the reply to ``land``; an outcome when there is nothing to wait for.
 
         None when this attempt has to be flown: a stream, a job, and while ``connect`` is False also a request that is
-        large or signed or takes a connection.
+        large or signed, takes a connection, or has media that must be fetched first.
         """
         task = flight.task
         template = task.template_for(task.model)
@@ -88,21 +96,40 @@ class Pilot:
             if not connect and (task.size > SMALL or _SIGNED in template.memo):
                 return None  # known before it is built
             ctx = RequestContext(task.prompt, template, self.wall + time.monotonic())
-            call = dialect.build(ctx)
-            if call.sign is not None:
-                template.memo[_SIGNED] = True
-            if call.notes:
-                self._note(flight, call)
-            pending = self.transport.begin(call, flight.switch, connect)  # type: ignore[arg-type]
-            if pending is None:
-                if not connect:
-                    return None
-                pending = self.transport.send(call, flight.switch)  # type: ignore[arg-type]
-            if isinstance(pending, HttpReply):
-                return self._outcome(flight, pending, dialect, ctx)
-            return Parked(flight, pending, dialect, ctx)
+            needed = self._fetching.needed(dialect, ctx)
+            if needed and not connect:
+                return None
+            filled = self._filled(flight, ctx, needed) if needed else ctx
+            if isinstance(filled, Outcome):
+                return filled
+            return self._launched(flight, dialect, ctx, dialect.build(filled), connect)
         except Exception as error:
             return broken(flight, error)
+
+    def _launched(
+        self, flight: Flight, dialect: Dialect, ctx: RequestContext, call: HttpCall, connect: bool
+    ) -> Parked | Outcome | None:
+        if call.sign is not None:
+            ctx.template.memo[_SIGNED] = True
+        if call.notes:
+            self._note(flight, call)
+        pending = self.transport.begin(call, flight.switch, connect)  # type: ignore[arg-type]
+        if pending is None:
+            if not connect:
+                return None
+            pending = self.transport.send(call, flight.switch)  # type: ignore[arg-type]
+        if isinstance(pending, HttpReply):
+            return self._outcome(flight, pending, dialect, ctx)
+        return Parked(flight, pending, dialect, ctx)
+
+    def forget(self) -> None:
+        """In a forked child: the threads that may have held locks are not here."""
+        self._fetching.renew_lock()
+
+    def _filled(self, flight: Flight, ctx: RequestContext, needed: tuple[Medium, ...]) -> RequestContext | Outcome:
+        """The context with what has to be fetched for it, or the outcome when that fails."""
+        filled = self._fetching.filled(flight, ctx, needed)
+        return Outcome(failed(flight.task, filled)) if isinstance(filled, Verdict) else filled
 
     def land(self, parked: Parked) -> Outcome | None:
         """What a parked attempt has come to; None while its reply is not whole. A failure still has to be ``judged``."""
@@ -139,7 +166,10 @@ class Pilot:
             reply.message = f"{reply.message} ({_server_of(ctx.template.base_url)})"
         elif reply.failure == "timeout":
             reply.message = f"no whole answer within {flight.task.call.request_timeout:g} s (request_timeout)"
-        return _landed(flight.task, dialect.parse(ctx, reply), reply, ctx.now)
+        response = dialect.parse(ctx, reply)
+        if not (self._fetching.empty or response.is_error):
+            self._fetching.forget(flight.task)
+        return _landed(flight.task, response, reply, ctx.now)
 
     def _exchange(self, flight: Flight, dialect: Dialect, ctx: RequestContext) -> Outcome:
         """Runs the exchange until it ends or asks for a pause."""
@@ -274,6 +304,7 @@ def rule(task: Task, outcome: Outcome, now: float) -> Ruling:
 
 def _landed(task: Task, response: APIResponse, reply: HttpReply, wall_now: float) -> Outcome:
     reader, failure = task.call.reader, reply.failure
+    response.prompt = task.prompt  # as it was given, without what was fetched for it
     if reader is not None:
         response.parsed = reader.parsed(response)
     if failure is None:

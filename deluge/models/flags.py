@@ -19,6 +19,7 @@ FLAGS: dict[str, str] = {
     "supports_files": "reads documents (PDF)",
     "supports_audio": "hears audio",
     "supports_video": "watches video",
+    "no_media_urls": "takes images and files with their bytes only: those given by URL are fetched first",
     "supports_logprobs": "gives the log probabilities of its tokens",
     "supports_tools": "calls functions",
     "supports_parallel_tool_calls": "takes the switch for several tool calls in one turn",

@@ -19,6 +19,7 @@ _URL = re.compile(r"(https?|s3|gs)://", re.I)
 _FILE_ID = re.compile(r"file[-_][A-Za-z0-9_-]{4,}|files/[a-z0-9-]+")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _SHORTEST_BASE64 = 40  # characters; a shorter text is a name
+_SAYS_NOTHING = ("application/octet-stream", "binary/octet-stream", "application/x-download", "application/force-download")
 _SHOWN = 60  # characters of a source that an error shows
 _WEAK = ("text/plain", "application/zip", None)  # what the name's ending may know better
 
@@ -145,6 +146,17 @@ def _kind(found: Found, name: str | None) -> str | None:
     if told is not None and guessed is not None and guessed.startswith(("image/", "audio/", "video/")):
         return guessed if guessed == "image/svg+xml" else told
     return guessed or told
+
+
+def fetched_type(data: bytes, said: str, declared: str, url: str) -> str:
+    """The media type of what a URL led to: what the bytes say, else the server, else the name, else who gave the URL."""
+    told = media_type_of(data)
+    if told not in _WEAK:
+        return str(told)
+    said = said.partition(";")[0].strip().lower()
+    if "/" in said and said not in _SAYS_NOTHING:
+        return said
+    return _kind(Found(data, url=url), None) or declared
 
 
 def _short(text: str) -> str:

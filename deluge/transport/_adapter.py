@@ -27,13 +27,15 @@ class LeanAdapter(BaseAdapter):
     """Connections to every server, opened by urllib3 by requests' rules, and exchanges over them.
 
     ``deluge`` calls ``run`` and ``open``. Mounted on a ``requests.Session`` it serves that as well (``send``), with the
-    proxies and certificates that the session resolved.
+    proxies and certificates that the session resolved. ``public_only``: it connects to no private address.
     """
 
-    def __init__(self, *, max_idle: int = 1000, max_wire: int = 64 << 20, max_body: int = 256 << 20) -> None:
+    def __init__(
+        self, *, max_idle: int = 1000, max_wire: int = 64 << 20, max_body: int = 256 << 20, public_only: bool = False,
+    ) -> None:
         super().__init__()
         self._contexts = Contexts()
-        self._origins = Origins()
+        self._origins = Origins(public_only)
         connect = partial(_connect, self._contexts)
         exchanger = Exchanger(connect, max_idle=max_idle, max_wire=max_wire, max_body=max_body)
         self._exchanger = exchanger

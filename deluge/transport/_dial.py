@@ -15,6 +15,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection, ProxyConfig
 from urllib3.util.ssl_ import create_urllib3_context
 
 from deluge.errors import ConfigError
+from deluge.transport._addresses import check_public
 from deluge.transport._connection import Aborted, Connection
 
 if TYPE_CHECKING:
@@ -32,11 +33,14 @@ class _Owned:
     """Makes the socket known to the attempt before it connects, so that even that can be aborted."""
 
     attempt: Cutoff
+    public_only = False
     watched: socket.socket | None = None
 
     def _new_conn(self) -> socket.socket:
         host, port = self._dns_host, self.port  # type: ignore[attr-defined]
         addresses = _resolve(host, port)
+        if self.public_only:
+            check_public(host, addresses)
         failure: OSError = OSError("the name has no address")
         for i, (family, kind, protocol, _, address) in enumerate(addresses):
             try:
@@ -147,6 +151,9 @@ def dial(route: Route, contexts: Contexts, attempt: Cutoff) -> Connection:
     """A new connection, owned by the attempt; raises what sockets, TLS and proxies raise."""
     conn = _prepare(route, contexts)
     conn.attempt = attempt
+    if route.public_only and route.proxy is not None:  # the proxy connects: the name can be checked, but not held to it
+        check_public(route.host, _resolve(route.host.strip("[]"), route.port))
+    conn.public_only = route.public_only and route.proxy is None
     try:
         conn.connect()
     except BaseException:

@@ -14,6 +14,7 @@ from deluge.wire import Cutoff, HttpCall, HttpReply
 
 if TYPE_CHECKING:
     from deluge.transport._adapter import LeanAdapter
+    from deluge.transport._fetch import Fetcher
     from deluge.transport._origin import Head
     from deluge.transport._pending import Pending
 
@@ -34,10 +35,11 @@ class LeanTransport:
         self, *, max_idle: int = 1000, signers: Mapping[str, Signer] | None = None,
         max_wire: int = 64 << 20, max_body: int = 256 << 20,
     ) -> None:
-        self._limits = {"max_idle": max_idle, "max_wire": max_wire, "max_body": max_body}
+        self._limits = (max_idle, max_wire, max_body)
         self._signers = dict(signers or {})
         self._lock = Lock()
         self._lean: LeanAdapter | None = None
+        self._fetcher: Fetcher | None = None
         self._live: set[Cutoff] = set()
         self._heads: dict[int, tuple[Mapping[str, str], str, str, Head]] = {}
 
@@ -124,6 +126,25 @@ class LeanTransport:
             raise
         return reply
 
+    def fetch(self, url: str, attempt: Cutoff, most: int, private: bool = False) -> HttpReply:
+        """What is behind a URL, of ``most`` bytes at most; redirects are followed. ``private``: private addresses too.
+
+        Failure ``config``: the URL must not be fetched. The attempt does not count as sent by this.
+        """
+        self._live.add(attempt)
+        try:
+            return self._fetching().get(url, attempt, most, private)
+        finally:
+            self._live.discard(attempt)
+
+    def _fetching(self) -> Fetcher:
+        if self._fetcher is None:
+            from deluge.transport._fetch import Fetcher
+
+            with self._lock:
+                self._fetcher = self._fetcher or Fetcher()
+        return self._fetcher
+
     @property
     def adapter(self) -> LeanAdapter:
         """The connections; made, and requests imported, when the first call is sent."""
@@ -132,7 +153,8 @@ class LeanTransport:
 
             with self._lock:
                 if self._lean is None:
-                    self._lean = LeanAdapter(**self._limits)
+                    idle, wire, body = self._limits
+                    self._lean = LeanAdapter(max_idle=idle, max_wire=wire, max_body=body)
         return self._lean
 
     @property
@@ -148,12 +170,12 @@ class LeanTransport:
 
     def close(self) -> None:
         """Closes the idle connections; the next call opens new ones."""
-        if self._lean:
-            self._lean.close()
+        for lean in self._adapters():
+            lean.close()
 
     def sweep(self, now: float) -> int:
         """Closes connections that have been idle for more than 50 s; how many those were."""
-        return sum(origin.sweep(now) for origin in self._lean.origins) if self._lean else 0
+        return sum(origin.sweep(now) for lean in self._adapters() for origin in lean.origins)
 
     def forget(self) -> None:
         """In a forked child: gives up the parent's sockets without a word to the servers; the child opens its own."""
@@ -162,8 +184,12 @@ class LeanTransport:
         for attempt in live:
             if isinstance(attempt, Attempt):
                 attempt.forget()
-        if self._lean:
-            self._lean.forget()
+        for lean in self._adapters():
+            lean.forget()
+
+    def _adapters(self) -> tuple[LeanAdapter, ...]:
+        own = (self._lean,) if self._lean else ()
+        return (*own, *self._fetcher.adapters) if self._fetcher else own
 
     def _head(self, lean: LeanAdapter, call: HttpCall) -> Head:
         if call.sign is None:

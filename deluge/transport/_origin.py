@@ -29,7 +29,7 @@ class Route:
     """How a server is reached: directly or through a proxy, and whom TLS trusts.
 
     ``verify`` is True (requests' own bundle), False, or the path of a bundle or a folder; ``cert`` the path of a client
-    certificate, or that and the path of its key.
+    certificate, or that and the path of its key. ``public_only``: a private address is never connected to.
     """
 
     tls: bool
@@ -39,6 +39,7 @@ class Route:
     proxy_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     verify: bool | str = True
     cert: str | tuple[str, str] | None = None
+    public_only: bool = False
 
     @property
     def absolute(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 class Origins:
     """Every server by every route that was asked for; the environment is asked once for each."""
 
-    def __init__(self) -> None:
+    def __init__(self, public_only: bool = False) -> None:
         self._lock = Lock()
+        self._public_only = public_only
         self._known: dict[Any, Origin] = {}
 
     def by_environment(self, target: Url) -> Origin:
@@ -30,7 +32,7 @@ class Origins:
         key = (target.scheme, target.host, target.port)
         origin = self._known.get(key)
         if origin is None:
-            origin = self._add(key, environment_route(target))
+            origin = self._add(key, replace(environment_route(target), public_only=self._public_only))
         return origin
 
     def with_settings(self, target: Url, *, proxies: Any, verify: Any, cert: Any) -> Origin:

@@ -13,7 +13,8 @@ from deluge.dialects.anthropic.body import Fragments, fragments
 from deluge.dialects.anthropic.messages import wire_prompt
 from deluge.dialects.anthropic.reply import parsed
 from deluge.dialects.anthropic.stream import streamed
-from deluge.prompt import Text
+from deluge.models.model import Model
+from deluge.prompt import Audio, File, Image, Text
 from deluge.request import OneCall, RequestContext, RequestTemplate
 from deluge.response import APIResponse
 from deluge.wire import Framing, HttpCall, HttpReply, Note, ServerEvent, StreamDelta
@@ -46,6 +47,12 @@ class AnthropicMessages(OneCall):
             rest = json_bytes(prompt.body, "the prompt")[1:]
         return HttpCall(
             "POST", fixed.url, way.headers, way.head + rest, 0.0, ctx.stream, fixed.sign, fixed.sign_args, notes,
+        )
+
+    def takes_url(self, model: Model, part: Image | File | Audio) -> bool:
+        """Whether the provider fetches this itself: images and PDFs. Sound it takes in no form."""
+        return type(part) is Audio or not (
+            model.has("no_media_urls") or (type(part) is File and part.media_type != "application/pdf")
         )
 
     def parse(self, ctx: RequestContext, reply: HttpReply) -> APIResponse:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from deluge.dialects._media import check_media
 from deluge.dialects._parts import result_parts
 from deluge.dialects.anthropic._notes import Notes
 from deluge.dialects.anthropic.caching import mark_prompt
@@ -38,6 +39,7 @@ def wire_prompt(ctx: RequestContext, marks: int) -> Prompt:
 
     ``InputError`` names what this format has no words for.
     """
+    check_media(ctx.prompt, ctx.model)
     words = _Words(ctx)
     messages = ctx.prompt.messages
     for place, message in enumerate(messages):

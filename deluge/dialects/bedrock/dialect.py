@@ -14,7 +14,8 @@ from deluge.dialects.bedrock.messages import wire_prompt
 from deluge.dialects.bedrock.reply import parsed
 from deluge.dialects.bedrock.stream import streamed
 from deluge.dialects.bedrock.tools import tools_by_name
-from deluge.prompt import Text
+from deluge.models.model import Model
+from deluge.prompt import Audio, File, Image, Text
 from deluge.request import OneCall, RequestContext
 from deluge.response import APIResponse
 from deluge.wire import Framing, HttpCall, HttpReply, Note, ServerEvent, StreamDelta
@@ -39,6 +40,10 @@ class BedrockConverse(OneCall):
         return HttpCall(
             "POST", fixed.url, fixed.headers, body, 0.0, ctx.stream, fixed.sign, fixed.sign_args, notes,
         )
+
+    def takes_url(self, model: Model, part: Image | File | Audio) -> bool:
+        """Whether the provider fetches this itself: nothing but what lies in S3."""
+        return False
 
     def parse(self, ctx: RequestContext, reply: HttpReply) -> APIResponse:
         """The answer, or the error with its verdict."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from deluge.dialects._media import check_media
 from deluge.dialects._parts import result_parts
 from deluge.dialects.anthropic._notes import Notes
 from deluge.dialects.bedrock.caching import mark_prompt
@@ -41,6 +42,7 @@ def wire_prompt(ctx: RequestContext, marks: int) -> Prompt:
 
     ``InputError`` names what this format has no words for.
     """
+    check_media(ctx.prompt, ctx.model)
     words = _Words(ctx)
     messages = ctx.prompt.messages
     for place, message in enumerate(messages):

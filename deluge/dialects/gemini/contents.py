@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+from deluge.dialects._media import check_media
 from deluge.dialects._parts import json_bytes, result_parts
 from deluge.errors import InputError
 from deluge.prompt import Audio, File, Image, Message, Raw, Refusal, Text, Thinking, ToolCall, ToolResult
@@ -27,6 +28,7 @@ Wire = dict[str, Any]
 
 def wire_contents(ctx: RequestContext) -> Wire:
     """``contents``, and ``systemInstruction`` where there is one. ``InputError`` names what this format cannot say."""
+    check_media(ctx.prompt, ctx.model)
     words = _Words(ctx)
     for message in ctx.prompt.messages:
         words.take(message)

@@ -13,7 +13,8 @@ from deluge.dialects.gemini.body import fragments
 from deluge.dialects.gemini.contents import wire_contents
 from deluge.dialects.gemini.reply import parsed
 from deluge.dialects.gemini.stream import streamed
-from deluge.prompt import Text
+from deluge.models.model import Model
+from deluge.prompt import Audio, File, Image, Text
 from deluge.request import OneCall, RequestContext, RequestTemplate
 from deluge.response import APIResponse
 from deluge.wire import Framing, HttpCall, HttpReply, Note, ServerEvent, StreamDelta
@@ -38,6 +39,10 @@ class Gemini(OneCall):
         return HttpCall(
             "POST", fixed.url, fixed.headers, body, 0.0, ctx.stream, fixed.sign, fixed.sign_args, fixed.notes,
         )
+
+    def takes_url(self, model: Model, part: Image | File | Audio) -> bool:
+        """Whether the provider fetches this itself: everything."""
+        return not model.has("no_media_urls")
 
     def parse(self, ctx: RequestContext, reply: HttpReply) -> APIResponse:
         """The answer, or the error with its verdict."""

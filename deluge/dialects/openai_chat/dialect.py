@@ -12,7 +12,8 @@ from deluge.dialects.openai_chat.body import fragments
 from deluge.dialects.openai_chat.messages import wire_messages
 from deluge.dialects.openai_chat.reply import parsed
 from deluge.dialects.openai_chat.stream import streamed
-from deluge.prompt import Text
+from deluge.models.model import Model
+from deluge.prompt import Audio, File, Image, Text
 from deluge.request import OneCall, RequestContext
 from deluge.response import APIResponse
 from deluge.wire import Framing, HttpCall, HttpReply, Note, ServerEvent, StreamDelta
@@ -34,6 +35,10 @@ class OpenAIChat(OneCall):
         return HttpCall(
             "POST", fixed.url, fixed.headers, body, 0.0, ctx.stream, fixed.sign, fixed.sign_args, fixed.notes,
         )
+
+    def takes_url(self, model: Model, part: Image | File | Audio) -> bool:
+        """Whether the provider fetches this itself: images."""
+        return type(part) is Image and not model.has("no_media_urls")
 
     def parse(self, ctx: RequestContext, reply: HttpReply) -> APIResponse:
         """The answer, or the error with its verdict."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deluge.dialects._caching import marked
+from deluge.dialects._media import check_media
 from deluge.dialects._parts import json_text, only_texts, result_parts
 from deluge.errors import InputError
 from deluge.prompt import Audio, File, Image, Message, Raw, Refusal, Text, Thinking, ToolCall, ToolResult
@@ -24,6 +25,7 @@ Wire = dict[str, Any]
 
 def wire_messages(ctx: RequestContext) -> list[Wire]:
     """The conversation as a list of message dicts. ``InputError`` names what this format has no words for."""
+    check_media(ctx.prompt, ctx.model)
     words = _Words(ctx)
     result: list[Wire] = []
     for message in ctx.prompt.messages:

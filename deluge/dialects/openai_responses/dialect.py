@@ -13,7 +13,8 @@ from deluge.dialects.openai_responses.body import fragments
 from deluge.dialects.openai_responses.items import Items
 from deluge.dialects.openai_responses.reply import parsed
 from deluge.dialects.openai_responses.stream import streamed
-from deluge.prompt import Text
+from deluge.models.model import Model
+from deluge.prompt import Audio, File, Image, Text
 from deluge.request import RequestContext, RequestTemplate
 from deluge.response import APIResponse
 from deluge.wire import Framing, HttpCall, HttpReply, Note, ServerEvent, StreamDelta
@@ -33,6 +34,10 @@ class OpenAIResponses:
             "POST", fixed.url, fixed.headers, fixed.head + made + b"}", 0.0, ctx.stream, fixed.sign, fixed.sign_args,
             fixed.notes + notes if notes else fixed.notes,
         )
+
+    def takes_url(self, model: Model, part: Image | File | Audio) -> bool:
+        """Whether the provider fetches this itself: images and files."""
+        return not model.has("no_media_urls")
 
     def parse(self, ctx: RequestContext, reply: HttpReply) -> APIResponse:
         """The answer, or the error with its verdict."""

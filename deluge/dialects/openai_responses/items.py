@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from deluge.dialects._caching import marked
+from deluge.dialects._media import check_media
 from deluge.dialects._parts import json_text, result_parts
 from deluge.dialects.openai_responses.parts import NAME
 from deluge.errors import InputError
@@ -33,6 +34,7 @@ class Items:
 
     def of_prompt(self) -> list[Wire]:
         """All items, in order. ``InputError`` names what this format has no words for."""
+        check_media(self.ctx.prompt, self.ctx.model)
         for message in self.ctx.prompt.messages:
             if message.name is not None and not self.notes:
                 self.notes.append(Note("name", "messages carry no names in the Responses API"))

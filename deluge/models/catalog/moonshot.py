@@ -8,7 +8,8 @@ from deluge.models.rows import rows_of
 
 PROVIDER = Provider(
     "moonshot", "https://api.moonshot.ai/v1", key_env=("MOONSHOT_API_KEY", "KIMI_API_KEY"),
-    flags=frozenset({"uses_max_tokens", "no_forced_tools", "automatic_caching"}), aliases=("kimi", "moonshotai"),
+    flags=frozenset({"uses_max_tokens", "no_forced_tools", "automatic_caching", "no_media_urls"}),
+    aliases=("kimi", "moonshotai"),
 )
 row = rows_of(PROVIDER)
 _K2 = f.OPEN.but(context=262_144)

@@ -27,7 +27,7 @@ _CLAUDE = "https://aiplatform.googleapis.com/v1/projects/{project}/locations/{lo
 
 def _claude(id: str, name: str, family: Family, *dollars: float) -> Model:
     """A model of Anthropic's: https://platform.claude.com/docs/en/build-with-claude/claude-on-vertex-ai"""
-    made = row(id, name, family.but("raw_predict dated_api"), *dollars, dialect="anthropic", base_url=_CLAUDE)
+    made = row(id, name, family.but("raw_predict dated_api no_media_urls"), *dollars, dialect="anthropic", base_url=_CLAUDE)
     hour = 2 * dollars[0] if dollars else None  # what is kept for an hour costs twice the input
     return replace(made, price=replace(made.price, cache_write_1h=hour))
 
