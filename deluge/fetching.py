@@ -104,7 +104,7 @@ class Fetching:
         kind = fetched_type(reply.body, reply.headers.get("content-type", ""), part.media_type, url)
         group = {"Image": "image/", "Audio": "audio/"}.get(type(part).__name__, "")
         if not kind.startswith(group):
-            return Verdict("input", message=f"what is there for {what} is of type {kind}")
+            return Verdict("input", message=f"{what} is none: it is of type {kind}")
         name = part.name or (None if isinstance(part, Image) else _name(url))
         return replace(part, data=reply.body, url=None, media_type=kind, name=name)
 

@@ -101,6 +101,7 @@ MEANINGS = {
     "rate_limit_patience": "seconds that a prompt waits because of 429s before it fails",
     "max_queued": "`start()` waits while so many prompts are queued",
     "keep_raw": "keep `raw_response` and `headers` on every response",
+    "allow_private_urls": "fetch images and files from private addresses too",
 }
 
 

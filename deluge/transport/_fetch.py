@@ -41,32 +41,40 @@ class Fetcher:
     def get(self, url: str, attempt: Cutoff, most: int, private: bool) -> HttpReply:
         """The reply with the whole body, of ``most`` bytes at most. Failure ``config``: it must not be fetched."""
         lean = self._any if private else self._public
-        reply = HttpReply()
-        try:
-            for _ in range(_REDIRECTS + 1):
-                reply = HttpReply()
-                _get(lean, url, cast("Cutoff", _Errand(attempt)), reply, most)
-                place = reply.headers.get("location")
-                if reply.status not in _MOVED or not place:
-                    break
-                url = urljoin(url, place)
-            else:
-                raise ConfigError(f"there are more than {_REDIRECTS} redirects")
-        except Exception as error:
-            reply.status, reply.body, reply.chunks = 0, b"", None
-            reply.failure, reply.message = describe(error, attempt)
+        reply = _followed(lean, url, attempt, most, fresh=False)
+        if reply.failure == "connection" and reply.reused and not reply.replied:  # it was dead before it was used
+            reply = _followed(lean, url, attempt, most, fresh=True)
         reply.sent = False  # nothing went to the provider
         reply.finished_at = monotonic()
         return reply
 
 
+def _followed(lean: LeanAdapter, url: str, attempt: Cutoff, most: int, fresh: bool) -> HttpReply:
+    """The reply at the end of all redirects."""
+    reply, errand = HttpReply(), _Errand(attempt, fresh)
+    try:
+        for _ in range(_REDIRECTS + 1):
+            reply = HttpReply()
+            _get(lean, url, cast("Cutoff", errand), reply, most)
+            place = reply.headers.get("location")
+            if reply.status not in _MOVED or not place:
+                return reply
+            url = urljoin(url, place)
+        raise ConfigError(f"there are more than {_REDIRECTS} redirects")
+    except Exception as error:
+        reply.status, reply.body, reply.chunks = 0, b"", None
+        reply.failure, reply.message = describe(error, attempt)
+    return reply
+
+
 class _Errand:
     """An attempt's deadline and off switch for a request that is not the attempt's own: it is not sent yet."""
 
-    __slots__ = ("_attempt",)
+    __slots__ = ("_attempt", "fresh")
 
-    def __init__(self, attempt: Cutoff) -> None:
+    def __init__(self, attempt: Cutoff, fresh: bool) -> None:
         self._attempt = attempt
+        self.fresh = fresh
 
     @property
     def deadline(self) -> float:
