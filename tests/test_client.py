@@ -526,7 +526,8 @@ def test_help_shows_every_setting() -> None:
              "model_weights fallback_models max_attempts request_timeout cache extra_headers extra_body use_responses_api "
              "background temperature top_p json_mode max_new_tokens reasoning_effort thinking_budget verbosity logprobs "
              "top_logprobs strict_tools force_local_mcp progress postprocess base_url api_key retry retry_timeouts "
-             "retry_possibly_billed rate_limit_patience stream_timeout max_queued keep_raw allow_private_urls limit_mode").split()
+             "retry_possibly_billed rate_limit_patience stream_timeout max_queued keep_raw allow_private_urls "
+             "limit_mode").split()
     assert set(names) <= set(parameters)
     assert all(parameters[name].kind is inspect.Parameter.KEYWORD_ONLY for name in names)
     with pytest.raises(TypeError):
