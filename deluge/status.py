@@ -111,7 +111,8 @@ class StatusSnapshot(Totals):
 
     ``succeeded`` holds ``cut`` (answers that ended at ``length``), ``resumed`` (taken from a journal), ``duplicates``
     (answered by an equal prompt) and ``cache_hits``. ``failed`` is without ``cancelled``; ``failed_by_kind`` has both.
-    ``usage`` and ``cost`` are the sums over the responses. ``limited_by`` has seconds per limiting factor.
+    ``usage`` and ``cost`` are the sums over the responses. ``limited_by`` has seconds per limiting factor,
+    ``limited_minutes`` the same for each minute since the start.
     ``cut_at_default``: those of ``cut`` whose ``max_new_tokens`` was the default. Times are seconds.
     ``total`` is None while nobody knows how many prompts there will be. ``models``: prompts by answering model.
     """
@@ -141,6 +142,7 @@ class StatusSnapshot(Totals):
     unpriced: int = 0
     limiting_factor: LimitingFactor | None = None
     limited_by: Mapping[str, float] = field(default_factory=dict)
+    limited_minutes: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     capacity: Capacity = UNKNOWN_CAPACITY
     seconds: float = 0.0
     latency_p50: float | None = None

@@ -61,7 +61,7 @@ class StatusTracker(Totals):
         "_backing_off", "_succeeded", "_failed", "_cancelled", "_cut", "_cut_at_default", "_resumed", "_duplicates",
         "_cache_hits", "_sent", "_retries_by_kind", "_failed_by_kind", "_rate_limit_errors", "_possibly_billed",
         "_input", "_output", "_cache_read", "_cache_write", "_cache_write_1h", "_reasoning", "_costs", "_unpriced",
-        "_limited", "_capacity", "_latencies", "_models",
+        "_limited", "_minutes", "_capacity", "_latencies", "_models",
     )
 
     def __init__(self, name: str = "LLMClient", total: int | None = None,
@@ -95,6 +95,7 @@ class StatusTracker(Totals):
         self._cache_write_1h = self._reasoning = 0
         self._costs = ExactSum()
         self._limited: tuple[dict[str, float], LimitingFactor | None, float] = ({}, None, 0.0)
+        self._minutes: dict[int, dict[str, float]] = {}
         self._latencies = [0] * LATENCY_BUCKETS
         self._models: dict[str, int] = {}
 
@@ -157,6 +158,7 @@ class StatusTracker(Totals):
         if factor != limiting_factor:
             if factor is not None:
                 spent = {**spent, factor: spent.get(factor, 0.0) + max(0.0, now - since)}
+                self._add_minutes(self._minutes, factor, since, now)
             self._limited = (spent, limiting_factor, now)
 
     def reset(self, in_flight: int = 0) -> None:
@@ -184,6 +186,7 @@ class StatusTracker(Totals):
             retries=sum(retries.values()), retries_by_kind=retries, failed_by_kind=self._failed_by_kind.copy(),
             rate_limit_errors=self._rate_limit_errors, possibly_billed=self._possibly_billed, usage=usage,
             cost=cost, unpriced=self._unpriced, limiting_factor=self.limiting_factor, limited_by=self._spent(end),
+            limited_minutes=self._minutes_until(end),
             capacity=self._capacity, seconds=0.0 if self._began_at is None else max(0.0, end - self._began_at),
             latency_p50=percentile(latencies, 0.5), latency_p95=percentile(latencies, 0.95), models=self._models.copy(),
         )
@@ -221,6 +224,25 @@ class StatusTracker(Totals):
         if factor is None or end <= since:
             return spent.copy()
         return {**spent, factor: spent.get(factor, 0.0) + end - since}
+
+    def _minutes_until(self, end: float) -> dict[int, dict[str, float]]:
+        _, factor, since = self._limited
+        minutes = self._minutes.copy()
+        if factor is not None and end > since:
+            self._add_minutes(minutes, factor, since, end)
+        return minutes
+
+    def _add_minutes(self, minutes: dict[int, dict[str, float]], factor: LimitingFactor, since: float, until: float) -> None:
+        """Adds the seconds to the minutes that they fall into; what a minute holds is replaced as a whole."""
+        began = since if self._began_at is None else self._began_at
+        at = max(since, began)
+        while at < until:
+            minute = int((at - began) // 60.0)
+            end = min(until, began + (minute + 1) * 60.0)
+            end = end if end > at else until
+            spent = minutes.get(minute, {})
+            minutes[minute] = {**spent, factor: spent.get(factor, 0.0) + end - at}
+            at = end
 
     def _pay(self, usage: Usage, cost: float | None, is_error: bool) -> None:
         if usage.input_tokens or usage.output_tokens or usage.total_tokens:

@@ -13,12 +13,13 @@ from deluge.cli.arguments import parsed
 from deluge.cli.ask import ask
 from deluge.cli.models import list_models
 from deluge.cli.rehearse import rehearse
+from deluge.cli.report import report
 from deluge.cli.run import run
 from deluge.cli.signals import BROKEN_PIPE, Signals
 from deluge.cli.terminal import quiet_stdout, say
 from deluge.errors import DelugeError, MissingAPIKeyError
 
-COMMANDS = {"run": run, "ask": ask, "models": list_models, "rehearse": rehearse}
+COMMANDS = {"run": run, "ask": ask, "models": list_models, "rehearse": rehearse, "report": report}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,7 +24,7 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(prog="deluge", description="Sends prompts to LLMs, as fast as the quota allows.")
     parser.add_argument("--version", action="version", version=f"deluge {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-    for add in (_run, _ask, _models, _rehearse):
+    for add in (_run, _ask, _models, _rehearse, _report):
         add(commands)
     options = parser.parse_args(argv)
     if options.command in ("run", "ask"):
@@ -87,6 +87,15 @@ def _rehearse(commands: Any) -> None:
         description="Serves the rehearsal provider: a free stand-in that speaks the providers' protocols.",
     )
     parser.add_argument("--port", type=_port, default=8800, help="8800; 0 takes a free one")
+
+
+def _report(commands: Any) -> None:
+    parser = commands.add_parser(
+        "report", help="make a page about a run",
+        description="Writes one HTML page about a run from its records; it needs no network and runs no script.",
+    )
+    parser.add_argument("file", metavar="FILE", help="the records that a run has written")
+    parser.add_argument("-o", "--output", metavar="OUT", help="the page (FILE with the ending .html)")
 
 
 def _count(text: str) -> int:
