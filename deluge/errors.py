@@ -58,7 +58,25 @@ class ToolError(DelugeError):
 
 
 class MCPError(DelugeError):
-    """An MCP server answered with an error, or could not be reached."""
+    """An MCP server could not be reached or started, refused, or answered with an error.
+
+    ``server`` is its name. ``kind`` is connection, timeout, auth, permission, not_found, bad_request, server, parse or
+    cancelled. ``code`` is the error code of JSON-RPC, ``status_code`` the HTTP status, where there was one.
+    """
+
+    def __init__(
+        self, message: str = "", *, server: str | None = None, kind: str = "server", code: int | None = None,
+        status_code: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.server, self.kind, self.code, self.status_code = server, kind, code, status_code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_mcp, (type(self), self.args, self.server, self.kind, self.code, self.status_code)
+
+
+def _rebuild_mcp(cls: type[MCPError], args: tuple[Any, ...], *values: Any) -> MCPError:
+    return cls(*args, **dict(zip(("server", "kind", "code", "status_code"), values)))
 
 
 class ResponseError(DelugeError):

@@ -1,5 +1,6 @@
 """Tools: what a model may call."""
 
-from deluge.tools.tool import MCPServer, Tool
+from deluge.tools.server import MCPServer
+from deluge.tools.tool import Tool
 
 __all__ = ["MCPServer", "Tool"]

@@ -14,6 +14,19 @@ ResultPart = Union[Text, Image, File]
 _PARTS = (Text, Image, File, Audio)
 
 
+class ToolFailure(ToolError):
+    """A tool's own word that it failed. ``content`` is what the model sees: a text or parts."""
+
+    def __init__(self, content: Any) -> None:
+        self.content = result_content(content)
+        texts = [self.content] if isinstance(self.content, str) else [
+            part.text for part in self.content if isinstance(part, Text)]
+        super().__init__("\n".join(texts) or "the tool failed")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ToolFailure, (self.content,)
+
+
 def result_content(value: Any) -> str | tuple[ResultPart, ...]:
     """A text or parts for a str, any JSON type, dataclass, pydantic model, bytes, picture, part, or a list of parts.
 

@@ -7,14 +7,16 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, overload
 
 from deluge import _plugins
 from deluge.errors import ToolError
 from deluge.prompt import ToolCall, ToolResult
 from deluge.tools.arguments import Arguments, PlainArguments, arguments_of_function, arguments_of_parameters
 from deluge.tools.docstring import read_docstring
-from deluge.tools.result import result_content
+from deluge.tools.result import ToolFailure, result_content
+from deluge.tools.server import MCPServer, name_of_address
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _FROM_FUNCTION = object()
@@ -86,6 +88,45 @@ class Tool:
         made._fill(called, said if description is None else description, arguments, function, strict, _FROM_FUNCTION)
         return made
 
+    @overload
+    @classmethod
+    def from_mcp(cls, name: str | None = None, url: str | None = None, *, tool_name: str, **settings: Any) -> Tool: ...
+
+    @overload
+    @classmethod
+    def from_mcp(
+        cls, name: str | None = None, url: str | None = None, *, tool_name: None = None, **settings: Any,
+    ) -> list[Tool]: ...
+
+    @classmethod
+    def from_mcp(
+        cls, name: str | None = None, url: str | None = None, *, tool_name: str | None = None, **settings: Any,
+    ) -> Tool | list[Tool]:
+        """The tools of an MCP server, ready to be called; with ``tool_name`` that one alone.
+
+        ``name`` is yours for the server, or comes from its address. ``settings`` are those of ``MCPServer``: ``token`` and
+        ``headers`` for a url; ``command``, ``args``, ``env`` and ``cwd`` for a program; ``allowed_tools`` and ``timeout``.
+        ``MCPError`` when the server cannot be reached, refuses, or has no tool of this name.
+        """
+        if tool_name is not None:
+            settings["allowed_tools"] = (tool_name,)
+        try:
+            server = MCPServer(name or name_of_address(url, settings.get("command")), url, **settings)
+        except TypeError as error:
+            raise ToolError(f"an MCP server is not described like this: {error}") from None
+        tools: list[Tool] = _plugins.room("mcp").tools_of(server)
+        return tools if tool_name is None else tools[0]
+
+    @classmethod
+    def from_mcp_config(cls, config: str | Path | Mapping[str, Any], *, timeout: float | None = None) -> list[Tool]:
+        """The tools of all servers in a configuration, as Claude Desktop and others write it: a path, or what is in it.
+
+        ``{"mcpServers": {"files": {"command": "npx", "args": ["…"]}, "docs": {"url": "https://…"}}}``. Where two servers
+        have a tool of the same name, both are called ``<server>_<tool>``. ``MCPError`` names a server that fails.
+        """
+        tools: list[Tool] = _plugins.room("mcp").tools_of_all(MCPServer.from_mcp_config(config), timeout=timeout)
+        return tools
+
     def call(self, /, **arguments: Any) -> Any:
         """What the function gives back. The arguments are checked first: ``ToolError`` says what does not fit.
 
@@ -99,6 +140,8 @@ class Tool:
             if call.error is not None:
                 raise ToolError(call.error)
             content, failed = result_content(self._called(call.arguments, written=True)), False
+        except ToolFailure as failure:
+            content, failed = failure.content, True
         except Exception as error:
             content, failed = error_text(error), True
         return ToolResult(call.id, content, failed, name=call.name, type=call.type)
@@ -142,24 +185,3 @@ def _doc_of(function: Any) -> str | None:
     if inspect.isroutine(function) or inspect.isclass(function):
         return inspect.getdoc(function)
     return inspect.getdoc(type(function).__call__) or inspect.getdoc(type(function))
-
-
-@dataclass(frozen=True, slots=True)
-class MCPServer:
-    """A Model Context Protocol server: by ``url``, or as a ``command`` that is started.
-
-    ``token`` and ``headers`` are sent to the server and never shown. ``allowed_tools``: None means all.
-    """
-
-    name: str
-    url: str | None = None
-    token: str | None = field(default=None, repr=False)
-    headers: Mapping[str, str] | None = field(default=None, repr=False)
-    command: str | None = None
-    args: tuple[str, ...] = ()
-    env: Mapping[str, str] | None = field(default=None, repr=False)
-    allowed_tools: tuple[str, ...] | None = None
-
-    def __post_init__(self) -> None:
-        if (self.url is None) == (self.command is None):
-            raise ToolError(f"MCP server {self.name!r} needs a url or a command, and not both")
