@@ -83,7 +83,8 @@ CLAUDE_3 = PLAIN.but(
 )
 CLAUDE_3_5 = CLAUDE_3.but("supports_files", max_output=8_192)
 CLAUDE_3_7 = CLAUDE_3_5.but(
-    "reasoning budget_thinking thinking_disabled_ok no_forced_tools_when_thinking sampling_fixed_when_reasoning",
+    "reasoning budget_thinking thinking_disabled_ok no_forced_tools_when_thinking sampling_fixed_when_reasoning"
+    " claude_seals",
     max_output=64_000,
 )
 CLAUDE_4_OPUS = CLAUDE_3_7.but(max_output=32_000)

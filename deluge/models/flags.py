@@ -55,6 +55,7 @@ FLAGS: dict[str, str] = {
     "thinking_switch": "turns thinking on and off by thinking: {type: enabled|disabled} in chat completions",
     "reasoning_object": "takes reasoning: {effort, max_tokens} in chat completions instead of reasoning_effort",
     "reasoning_content_back": "the reasoning of its tool calls must be sent back as reasoning_content",
+    "claude_seals": "reads the sealed thoughts of Claude, whichever provider served it",
     "thought_signatures": "the signatures of its tool calls must be sent back",
     "completion_excludes_reasoning": "its count of completion tokens leaves reasoning out",
     # sampling and other parameters

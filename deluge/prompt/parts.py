@@ -20,7 +20,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """What the model thought. Sent back only to the ``provider`` (dialect name) that it came from, unchanged.
+    """What the model thought. Sent back only to the ``provider`` that it came from, unchanged.
 
     ``raw`` is the provider's own block, ``redacted`` a block that only the provider can read.
     """
@@ -75,7 +75,7 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A block that no other part stands for, kept as the ``provider`` (dialect name) sent it."""
+    """A block that no other part stands for, kept as the ``provider`` sent it."""
 
     provider: str
     data: Any

@@ -452,7 +452,7 @@ def test_prompts_in_anthropics_own_words() -> None:
              {"type": "search_result", "source": "u", "title": "t", "content": [{"type": "text", "text": "x"}]}]
     prompt = {"system": "S", "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": said},
                                           {"role": "user", "content": given}]}
-    data = body(model(), prompt)
+    data = body(get_model("claude-4.5-haiku"), prompt)
     assert data["system"] == "S" and data["messages"][1]["content"] == said
     assert data["messages"][2]["content"] == [{"type": "tool_result", "tool_use_id": "t1", "content": "ok"}, given[1]]
 

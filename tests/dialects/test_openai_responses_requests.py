@@ -324,8 +324,8 @@ def test_items_go_back_unchanged() -> None:
     response = answer(*ITEMS)
     talk = Conversation().user("Go").with_response(response)
     before = talk.to_log()
-    assert items(talk)[1:] == list(ITEMS)
-    assert items(Conversation.from_log(json.loads(json.dumps(before))))[1:] == list(ITEMS)
+    assert items(talk, "reasoning")[1:] == list(ITEMS)
+    assert items(Conversation.from_log(json.loads(json.dumps(before))), "reasoning")[1:] == list(ITEMS)
     assert talk.to_log() == before
 
 
@@ -349,7 +349,7 @@ def test_what_others_thought_stays_with_them() -> None:
         {"role": "assistant", "content": "Yes"},
     ]
     own = Thinking("y", "seal", ME, "rs_9")
-    assert items(Conversation().user("Go").ai((own,)))[1] == {
+    assert items(Conversation().user("Go").ai((own,)), "reasoning")[1] == {
         "type": "reasoning", "id": "rs_9", "summary": [{"type": "summary_text", "text": "y"}], "encrypted_content": "seal"}
 
 

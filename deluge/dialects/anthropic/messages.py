@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deluge.dialects._media import check_media
+from deluge.dialects._origin import readable
 from deluge.dialects._parts import result_parts
 from deluge.dialects.anthropic._notes import Notes
 from deluge.dialects.anthropic.caching import mark_prompt
@@ -41,7 +42,7 @@ def wire_prompt(ctx: RequestContext, marks: int) -> Prompt:
     """
     check_media(ctx.prompt, ctx.model)
     words = _Words(ctx)
-    messages = ctx.prompt.messages
+    messages = list(readable(ctx.prompt.messages, ctx.model, NAME))
     for place, message in enumerate(messages):
         if message.role == "system":
             words.system_message(message, messages[place + 1] if place + 1 < len(messages) else None)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from deluge.dialects._origin import stamped
 from deluge.dialects._problems import problem_of
 from deluge.dialects._replies import decoded, error_response, failure_response, request_id_of
 from deluge.dialects._verdicts import Problem, Rule, parse_verdict, verdict
-from deluge.dialects.anthropic.parts import content_parts
+from deluge.dialects.anthropic.parts import NAME, content_parts
 from deluge.dialects.anthropic.usage import cost_of, tier_of, usage_of
 from deluge.prompt import Message, Part, Refusal, Text
 from deluge.request import RequestContext
@@ -90,7 +91,7 @@ def answered(ctx: RequestContext, reply: HttpReply, data: Any) -> APIResponse:
     return APIResponse(
         model_internal=model.id, model_external=name if type(name) is str and name else model.name,
         provider=model.provider.name, prompt=ctx.prompt, sampling_params=template.params, status_code=reply.status,
-        content=Message("assistant", parts), finish_reason=finish, usage=usage,
+        content=Message("assistant", stamped(parts, model, NAME)), finish_reason=finish, usage=usage,
         cost=cost_of(counts, usage, tier, model), service_tier=tier,
         response_id=id if type(id) is str else None, request_id=request_id_of(reply.headers),
         container_id=_container(container), raw_response=data if keep else None,

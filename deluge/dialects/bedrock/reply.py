@@ -9,10 +9,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from deluge.dialects._origin import stamped
 from deluge.dialects._problems import words
 from deluge.dialects._replies import decoded, error_response, failure_response, request_id_of
 from deluge.dialects._verdicts import Problem, Rule, parse_verdict, verdict
-from deluge.dialects.bedrock.parts import content_parts
+from deluge.dialects.bedrock.parts import NAME, content_parts
 from deluge.dialects.bedrock.usage import cost_of, tier_of, usage_of
 from deluge.prompt import Message, Part, Text, ToolCall
 from deluge.request import RequestContext, RequestTemplate
@@ -123,7 +124,7 @@ def answered(ctx: RequestContext, reply: HttpReply, data: Any) -> APIResponse:
     return APIResponse(
         model_internal=model.id, model_external=_invoked(data) or model.name, provider=model.provider.name,
         prompt=ctx.prompt, sampling_params=template.params, status_code=reply.status,
-        content=Message("assistant", parts), finish_reason=finish, usage=usage,
+        content=Message("assistant", stamped(parts, model, NAME)), finish_reason=finish, usage=usage,
         cost=cost_of(data, usage, tier, model), service_tier=tier, region=region_of(template),
         request_id=request_id_of(reply.headers), raw_response=data if keep else None,
         headers=reply.headers if keep else None,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deluge.dialects._media import check_media
+from deluge.dialects._origin import readable
 from deluge.dialects._parts import json_bytes, result_parts
 from deluge.errors import InputError
 from deluge.prompt import Audio, File, Image, Message, Raw, Refusal, Text, Thinking, ToolCall, ToolResult
@@ -30,7 +31,7 @@ def wire_contents(ctx: RequestContext) -> Wire:
     """``contents``, and ``systemInstruction`` where there is one. ``InputError`` names what this format cannot say."""
     check_media(ctx.prompt, ctx.model)
     words = _Words(ctx)
-    for message in ctx.prompt.messages:
+    for message in readable(ctx.prompt.messages, ctx.model, NAME):
         words.take(message)
     if not words.contents:
         raise InputError("Gemini answers a message of the user: there is none beside the system message")

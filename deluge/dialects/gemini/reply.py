@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from deluge.dialects._origin import stamped
 from deluge.dialects._problems import problem_of, status_in
 from deluge.dialects._replies import decoded, error_response, failure_response, request_id_of
 from deluge.dialects._verdicts import Problem, Rule, parse_verdict, verdict
 from deluge.dialects.gemini.body import sent_tier
+from deluge.dialects.gemini.contents import NAME
 from deluge.dialects.gemini.parts import candidate_parts
 from deluge.dialects.gemini.usage import tier_of, usage_of
 from deluge.prompt import Message, Part, Text, Thinking, ToolCall
@@ -98,7 +100,8 @@ def answered(ctx: RequestContext, reply: HttpReply, data: Any) -> APIResponse:
     return APIResponse(
         model_internal=model.id, model_external=name if type(name) is str and name else model.name,
         provider=model.provider.name, prompt=ctx.prompt, sampling_params=template.params, status_code=reply.status,
-        content=Message("assistant", parts), finish_reason=finish, logprobs=_logprobs(candidate.get("logprobsResult")),
+        content=Message("assistant", stamped(parts, model, NAME)), finish_reason=finish,
+        logprobs=_logprobs(candidate.get("logprobsResult")),
         usage=usage, cost=model.cost(usage, tier) if type(counts) is dict and counts else None, service_tier=tier,
         response_id=id if type(id) is str else None, request_id=request_id_of(reply.headers),
         raw_response=data if keep else None, headers=reply.headers if keep else None,

@@ -9,7 +9,9 @@ from typing import Any
 
 from deluge.dialects._caching import marked
 from deluge.dialects._media import check_media
+from deluge.dialects._origin import readable
 from deluge.dialects._parts import json_text, only_texts, result_parts
+from deluge.dialects.openai_chat.parts import NAME
 from deluge.errors import InputError
 from deluge.prompt import Audio, File, Image, Message, Raw, Refusal, Text, Thinking, ToolCall, ToolResult
 from deluge.prompt.media import data_url
@@ -28,7 +30,7 @@ def wire_messages(ctx: RequestContext) -> list[Wire]:
     check_media(ctx.prompt, ctx.model)
     words = _Words(ctx)
     result: list[Wire] = []
-    for message in ctx.prompt.messages:
+    for message in readable(ctx.prompt.messages, ctx.model, NAME):
         result += words.of(message)
     result += words.held_back()
     if ctx.options.cache is not None and ctx.model.has("supports_prompt_cache_options"):
@@ -108,7 +110,7 @@ class _Words:
 
     def _think(self, made: Wire, message: Message) -> None:
         """Thoughts go back only where they are wanted, and as they came."""
-        thoughts = [part for part in message.parts if type(part) is Thinking and part.provider in (None, "openai_chat")]
+        thoughts = [part for part in message.parts if type(part) is Thinking and part.provider in (None, NAME)]
         details = [part.raw for part in thoughts if isinstance(part.raw, Mapping)]
         if self.details_back and details:
             made["reasoning_details"] = details
@@ -122,7 +124,7 @@ class _Words:
             return {"id": self._id(call.id), "type": "custom", "custom": {"name": call.name, "input": call.text or ""}}
         function = {"name": call.name, "arguments": _arguments(call)}
         made: Wire = {"id": self._id(call.id), "type": "function", "function": function}
-        if self.signed and call.signature is not None and call.provider == "openai_chat":
+        if self.signed and call.signature is not None and call.provider == NAME:
             made["extra_content"] = {"google": {"thought_signature": call.signature}}
         return made
 
@@ -161,7 +163,7 @@ def _content(parts: tuple[Any, ...]) -> str | list[Wire]:
 def _own_block(part: Any) -> bool:
     """Whether it is a content part that this format gave us and no part of ours stands for."""
     return (
-        type(part) is Raw and part.provider == "openai_chat" and isinstance(part.data, Mapping) and "type" in part.data
+        type(part) is Raw and part.provider == NAME and isinstance(part.data, Mapping) and "type" in part.data
     )
 
 

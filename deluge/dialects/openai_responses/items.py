@@ -7,6 +7,7 @@ from typing import Any
 
 from deluge.dialects._caching import marked
 from deluge.dialects._media import check_media
+from deluge.dialects._origin import readable
 from deluge.dialects._parts import json_text, result_parts
 from deluge.dialects.openai_responses.parts import NAME
 from deluge.errors import InputError
@@ -35,7 +36,7 @@ class Items:
     def of_prompt(self) -> list[Wire]:
         """All items, in order. ``InputError`` names what this format has no words for."""
         check_media(self.ctx.prompt, self.ctx.model)
-        for message in self.ctx.prompt.messages:
+        for message in readable(self.ctx.prompt.messages, self.ctx.model, NAME):
             if message.name is not None and not self.notes:
                 self.notes.append(Note("name", "messages carry no names in the Responses API"))
             if message.role == "assistant":
@@ -96,7 +97,7 @@ class Items:
         self.made.append(item)
 
     def _think(self, part: Thinking) -> None:
-        if part.provider != NAME:
+        if part.provider != NAME or not self.ctx.model.has("reasoning"):
             return
         if isinstance(part.raw, Mapping):
             self.made.append(dict(part.raw))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from deluge.dialects._origin import stamped
 from deluge.dialects._problems import problem_of, status_in, words
 from deluge.dialects._replies import decoded, error_response, failure_response, request_id_of
 from deluge.dialects._verdicts import Problem, Rule, parse_verdict, verdict
 from deluge.dialects.openai_chat.usage import cost_of
-from deluge.dialects.openai_responses.parts import is_yours, output_parts
+from deluge.dialects.openai_responses.parts import NAME, is_yours, output_parts
 from deluge.dialects.openai_responses.usage import usage_of
 from deluge.prompt import Message, Part, Text, ToolCall
 from deluge.request import RequestContext
@@ -72,7 +73,7 @@ def answered(ctx: RequestContext, reply: HttpReply, data: Any) -> APIResponse:
     return APIResponse(
         model_internal=model.id, model_external=name if type(name) is str and name else model.name,
         provider=model.provider.name, prompt=ctx.prompt, sampling_params=template.params, status_code=reply.status,
-        content=Message("assistant", parts), finish_reason=_finish(data, parts),
+        content=Message("assistant", stamped(parts, model, NAME)), finish_reason=_finish(data, parts),
         logprobs=_logprobs(output) if template.params.logprobs else None, usage=usage,
         cost=cost_of(counts, usage, tier, model), service_tier=tier, response_id=id if type(id) is str else None,
         request_id=request_id_of(reply.headers), container_id=_container(output),
