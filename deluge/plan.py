@@ -41,7 +41,7 @@ class CallOptions(TypedDict, total=False):
 
     ``tools``: Tools, MCPServers, functions or the provider's own dicts. ``output_schema``: a JSON schema, or a type: then
     ``response.parsed`` is the typed object.
-    ``cache``: a CachePattern, kept for ``cache_ttl`` ("5m", "1h"). ``service_tier``: auto, default, flex, priority …
+    ``cache``: a CachePattern, kept for ``cache_ttl`` (5m, 1h; OpenAI: 30m, 12h). ``service_tier``: auto, flex …
     ``prefer_model``: a name of the pool, or ``"last"``. ``model`` and ``sampling_params`` replace the client's for this
     call. ``timeout``: seconds for the whole call.
     """
@@ -210,8 +210,8 @@ def request_options(config: ClientConfig, options: CallOptions, schema: Mapping[
 
 
 def _ttl(value: str | None) -> str | None:
-    if value not in (None, "5m", "1h"):
-        raise ConfigError(f"cache_ttl is '5m' or '1h', not {value!r}")
+    if value not in (None, "5m", "30m", "1h", "12h"):
+        raise ConfigError(f"cache_ttl is 5m or 1h (Anthropic, Bedrock), 30m or 12h (OpenAI), not {value!r}")
     return value
 
 

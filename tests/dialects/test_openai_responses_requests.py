@@ -215,9 +215,32 @@ def test_tiers() -> None:
     ("system_and_tools", "5m", {"mode": "explicit"}, {"cache_ttl"}), ("tools_only", None, None, {"cache"}),
 ])
 def test_caching(pattern: str, ttl: str | None, wanted: Any, noted: set[str]) -> None:
-    data, notes = beyond(model("supports_prompt_cache_options"), cache=pattern, cache_ttl=ttl)
+    talk = Conversation().system("S").user("Hi")
+    data, notes = beyond(model("supports_prompt_cache_options"), prompt=talk, cache=pattern, cache_ttl=ttl)
     assert data.get("prompt_cache_options") == wanted and set(notes) == noted
     assert set(beyond(model(), cache=pattern)[1]) == {"cache"}
+
+
+def test_where_nothing_is_marked_caching_is_not_turned_off() -> None:
+    data, _ = beyond(model("supports_prompt_cache_options"), prompt="Hi", cache="system_and_tools")
+    assert data["prompt_cache_options"] == {"mode": "implicit"}
+
+
+def test_the_cache_key_is_that_of_the_beginning() -> None:
+    def key(prompt: Any, pattern: str = "system_and_tools", flags: str = "supports_prompt_cache_key", **more: Any) -> Any:
+        return body(model(flags), prompt, cache=pattern, **more).get("prompt_cache_key")
+
+    one, two = Conversation().system("S").user("a"), Conversation().system("S").user("b")
+    assert key(one) == key(two) is not None and key(one) != key(Conversation().system("T").user("a"))
+    assert key(one) != key(one, tools=(Tool("f", "", {"type": "object"}),))
+    assert key(one, "last_user_message") != key(two, "last_user_message")
+    assert key(one, "last_user_message") == key(one.ai("x").user("y"), "last_user_message")
+    assert key("Hi") is None and key(one, flags="") is None
+    assert key(one, params={"extra": {"prompt_cache_key": "mine"}}) == "mine"
+    assert set(beyond(model("supports_prompt_cache_key"), prompt=one, cache="automatic", cache_ttl="1h")[1]) == {"cache_ttl"}
+    merged = body(model("supports_prompt_cache_options"), one, cache="system_and_tools",
+                  extra_body={"prompt_cache_options": {"ttl": "12h"}})
+    assert merged["prompt_cache_options"] == {"mode": "explicit", "ttl": "12h"}
 
 
 def test_cache_marks() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deluge.dialects import _settings
+from deluge.dialects._prompt_cache import cache_names, cache_notes
 from deluge.errors import ConfigError, InputError
 from deluge.request import RequestContext, RequestTemplate
 from deluge.tools import MCPServer, Tool
@@ -16,7 +17,7 @@ from deluge.wire import Note
 _OURS = ("model", "messages", "stream")
 _CHOICES = ("auto", "none", "required")
 
-_CACHE_TTL = "30m"
+CACHE_TTLS = ("30m",)
 _TOOLS_OR_REASONING = "chat completions take tools without reasoning only: use_responses_api=True has both"
 
 Fragment = dict[str, Any]
@@ -45,10 +46,10 @@ def fragments(ctx: RequestContext) -> tuple[Fragment, tuple[Note, ...]]:
         **_tools(template, notes),
         **_tool_choice(template, reasoning, notes),
         **_tier(template, notes),
-        **_caching(template, notes),
         **_stream(ctx),
         **_own_fields(template, notes),
     }
+    notes.extend(cache_notes(template, CACHE_TTLS))
     return body, tuple(notes)
 
 
@@ -241,23 +242,6 @@ def _tier(template: RequestTemplate, notes: _Notes) -> Fragment:
     return {} if tier is None else {"service_tier": tier}
 
 
-def _caching(template: RequestTemplate, notes: _Notes) -> Fragment:
-    """OpenAI's explicit caching: only what is marked is written (the marks are in the messages)."""
-    options, model = template.options, template.model
-    if options.cache is None:
-        return {}
-    if not model.has("supports_prompt_cache_options"):
-        by_itself = model.has("automatic_caching")
-        notes.add("cache", "the model caches repeated beginnings by itself" if by_itself else "not offered here")
-        return {}
-    if options.cache == "tools_only":
-        notes.add("cache", "tools alone cannot be marked here: the model caches repeated beginnings by itself")
-        return {}
-    if options.cache_ttl not in (None, _CACHE_TTL):
-        notes.add("cache_ttl", f"the model keeps what it caches for {_CACHE_TTL}")
-    return {"prompt_cache_options": {"mode": "implicit" if options.cache == "automatic" else "explicit"}}
-
-
 def _stream(ctx: RequestContext) -> Fragment:
     if not ctx.stream:
         return {}
@@ -271,4 +255,6 @@ def _own_fields(template: RequestTemplate, notes: _Notes) -> Fragment:
     for name in _OURS:
         if own.pop(name, None) is not None:
             notes.add(name, "it belongs to the call and cannot be set in extra fields")
+    for name in cache_names(template):  # they depend on the prompt: see the dialect
+        own.pop(name, None)
     return own

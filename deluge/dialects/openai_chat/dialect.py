@@ -8,7 +8,8 @@ from typing import Any
 
 from deluge.dialects._headers import address, headers, signer
 from deluge.dialects._parts import json_bytes
-from deluge.dialects.openai_chat.body import fragments
+from deluge.dialects._prompt_cache import cache_tail
+from deluge.dialects.openai_chat.body import CACHE_TTLS, fragments
 from deluge.dialects.openai_chat.messages import wire_messages
 from deluge.dialects.openai_chat.reply import parsed
 from deluge.dialects.openai_chat.stream import streamed
@@ -31,7 +32,7 @@ class OpenAIChat(OneCall):
         fixed = memo.get(("openai_chat", ctx.stream))
         if fixed is None:
             fixed = memo["openai_chat", ctx.stream] = _fixed(ctx)
-        body = fixed.head + _messages(ctx) + b"}"
+        body = fixed.head + _messages(ctx) + cache_tail(ctx, CACHE_TTLS)
         return HttpCall(
             "POST", fixed.url, fixed.headers, body, 0.0, ctx.stream, fixed.sign, fixed.sign_args, fixed.notes,
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deluge.dialects import _settings
+from deluge.dialects._prompt_cache import cache_names, cache_notes
 from deluge.dialects.openai_responses.tools import tool_choice, wire_tool
 from deluge.request import RequestContext, RequestTemplate
 from deluge.tools.schema import strict_schema
@@ -15,7 +16,7 @@ from deluge.wire import Note
 _OURS = ("model", "input", "stream")
 _MERGED = ("reasoning", "text", "stream_options", "prompt_cache_options")  # the user's words go in beside ours
 _LEAST_OUTPUT = 16
-_CACHE_TTLS = ("30m", "12h")
+CACHE_TTLS = ("30m", "12h")
 _NOT_HERE = "the Responses API has no such setting"
 
 Fragment = dict[str, Any]
@@ -36,12 +37,12 @@ def fragments(ctx: RequestContext) -> tuple[Fragment, tuple[Note, ...]]:
         **_logprobs_and_state(template, reasoning, notes),
         **_tools(template, reasoning, notes),
         **_tier(template, notes),
-        **_caching(template, notes),
         **_background(ctx, notes),
         **({"truncation": "auto"} if template.model.has("computer_use") else {}),
         **({"stream": True} if ctx.stream else {}),
     }
     _without_words(template, notes)
+    notes.extend(cache_notes(template, CACHE_TTLS))
     return _with_own_fields(body, template, notes), tuple(notes)
 
 
@@ -158,26 +159,6 @@ def _tier(template: RequestTemplate, notes: _Notes) -> Fragment:
     return {} if tier is None else {"service_tier": tier}
 
 
-def _caching(template: RequestTemplate, notes: _Notes) -> Fragment:
-    """Explicit caching: only what is marked is written (the marks are in the input)."""
-    options, model = template.options, template.model
-    if options.cache is None:
-        return {}
-    if not model.has("supports_prompt_cache_options"):
-        by_itself = model.has("automatic_caching")
-        notes.add("cache", "the model caches repeated beginnings by itself" if by_itself else "not offered here")
-        return {}
-    if options.cache == "tools_only":
-        notes.add("cache", "tools alone cannot be marked here: the model caches repeated beginnings by itself")
-        return {}
-    made: Fragment = {"mode": "implicit" if options.cache == "automatic" else "explicit"}
-    if options.cache_ttl in _CACHE_TTLS:
-        made["ttl"] = options.cache_ttl
-    elif options.cache_ttl is not None:
-        notes.add("cache_ttl", f"the model keeps what it caches for {' or '.join(_CACHE_TTLS)}")
-    return {"prompt_cache_options": made}
-
-
 def _background(ctx: RequestContext, notes: _Notes) -> Fragment:
     if not ctx.options.background:
         return {}
@@ -200,9 +181,12 @@ def _without_words(template: RequestTemplate, notes: _Notes) -> None:
 
 def _with_own_fields(body: Fragment, template: RequestTemplate, notes: _Notes) -> Fragment:
     """The body with the user's own fields over it. What is asked to be included adds up."""
+    later = cache_names(template)  # these depend on the prompt: see the dialect
     for own in (template.params.extra or {}, template.options.extra_body):
         for name, value in own.items():
             ours = body.get(name)
+            if name in later:
+                continue
             if name in _OURS:
                 notes.add(name, "it belongs to the call and cannot be set in extra fields")
             elif name in _MERGED and isinstance(value, Mapping) and isinstance(ours, Mapping):

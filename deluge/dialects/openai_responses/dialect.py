@@ -8,8 +8,9 @@ from typing import Any
 
 from deluge.dialects._headers import address, headers, signer
 from deluge.dialects._parts import json_bytes
+from deluge.dialects._prompt_cache import cache_tail
 from deluge.dialects.openai_responses.background import followed
-from deluge.dialects.openai_responses.body import fragments
+from deluge.dialects.openai_responses.body import CACHE_TTLS, fragments
 from deluge.dialects.openai_responses.items import Items
 from deluge.dialects.openai_responses.reply import parsed
 from deluge.dialects.openai_responses.stream import streamed
@@ -31,8 +32,8 @@ class OpenAIResponses:
         fixed = _fixed_of(ctx)
         made, notes = _input(ctx)
         return HttpCall(
-            "POST", fixed.url, fixed.headers, fixed.head + made + b"}", 0.0, ctx.stream, fixed.sign, fixed.sign_args,
-            fixed.notes + notes if notes else fixed.notes,
+            "POST", fixed.url, fixed.headers, fixed.head + made + cache_tail(ctx, CACHE_TTLS), 0.0, ctx.stream,
+            fixed.sign, fixed.sign_args, fixed.notes + notes if notes else fixed.notes,
         )
 
     def takes_url(self, model: Model, part: Image | File | Audio) -> bool:
