@@ -126,6 +126,22 @@ def refused_sampling(template: RequestTemplate, reasoning: bool) -> str | None:
     return None
 
 
+def stops(template: RequestTemplate, *, most: int | None = None, blank: bool = True) -> tuple[list[str], list[Note]]:
+    """The stop sequences that are sent: no more than ``most`` of them, and none that is ``blank`` where that is refused."""
+    given, model = list(template.params.stop or ()), template.model
+    if model.has("no_stop") and given:
+        return [], [Note("stop", "the model takes no stop sequences")]
+    notes = []
+    kept = [stop for stop in given if blank or stop.strip()]
+    if len(kept) < len(given):
+        notes.append(Note("stop", "the model takes no stop sequence that is blank"))
+    most = 4 if model.has("four_stops") else most
+    if most is not None and len(kept) > most:
+        notes.append(Note("stop", f"the model takes {most} stop sequences: the first {most} are sent"))
+        kept = kept[:most]
+    return kept, notes
+
+
 def service_tier(template: RequestTemplate) -> Setting:
     """The provider's word for the service tier that was asked for."""
     wanted, model = template.options.service_tier, template.model

@@ -17,10 +17,10 @@ UNLISTED = PLAIN.but(
 _OPENAI = PLAIN.but(
     "supports_json supports_json_schema supports_images supports_files supports_tools supports_strict_tools"
     " supports_parallel_tool_calls supports_responses supports_background native_mcp developer_role"
-    " supports_prompt_cache_key automatic_caching"
+    " supports_prompt_cache_key automatic_caching four_stops"
 )
 GPT_3_5 = PLAIN.but(
-    "supports_json supports_tools supports_parallel_tool_calls supports_logprobs supports_responses",
+    "supports_json supports_tools supports_parallel_tool_calls supports_logprobs supports_responses four_stops",
     context=16_385, max_output=4_096,
 )
 GPT_4 = GPT_3_5.but("-supports_json", context=8_192, max_output=8_192)

@@ -75,6 +75,8 @@ FLAGS: dict[str, str] = {
     "no_forced_tools_when_thinking": "refuses to be forced to call a tool while it thinks",
     "no_prefill": "refuses a conversation that ends with the assistant's own words",
     "short_tool_ids": "wants tool call ids of nine letters and digits",
+    "mistral_chunks": "takes documents, sound, thoughts and the media of tool results as Mistral's chunks, and no names",
+    "four_stops": "takes four stop sequences at most",
     "strict_body": "refuses body fields that it does not know",
     "anthropic_fields": "takes Anthropic's own fields (anthropic_beta, tools) in additionalModelRequestFields",
     "dated_api": "serves Anthropic's API version 2026-10-21, which takes no sampling parameters",

@@ -154,7 +154,7 @@ def test_stop_sequences() -> None:
     assert beyond(model(), params={"stop": ("a", "b")}) == ({"inferenceConfig": {"stopSequences": ["a", "b"]}}, {})
     assert beyond(model("no_stop"), params={"stop": "a"})[1].keys() == {"stop"}
     assert beyond(model(), params={"stop": (" ", "b")}) == (
-        {"inferenceConfig": {"stopSequences": ["b"]}}, {"stop": "Converse takes no stop sequence that is blank"})
+        {"inferenceConfig": {"stopSequences": ["b"]}}, {"stop": "the model takes no stop sequence that is blank"})
 
 
 @pytest.mark.parametrize("params, noted", [

@@ -91,15 +91,8 @@ def _output_config(template: RequestTemplate, thought: Thoughts, notes: Notes) -
 
 
 def _stop(template: RequestTemplate, notes: Notes) -> Fragment:
-    stops = template.params.stop
-    if not stops:
-        return {}
-    if template.model.has("no_stop"):
-        notes.add("stop", "the model takes no stop sequences")
-        return {}
-    kept = [stop for stop in stops if stop.strip()]
-    if len(kept) < len(stops):
-        notes.add("stop", "the model takes no stop sequence that is blank")
+    kept, more = _settings.stops(template, blank=False)
+    notes.extend(more)
     return {"stop_sequences": kept} if kept else {}
 
 

@@ -78,15 +78,8 @@ def _sampling(template: RequestTemplate, thought: Thoughts, notes: Notes) -> Fra
 
 
 def _stop(template: RequestTemplate, notes: Notes) -> Fragment:
-    stops = template.params.stop
-    if not stops:
-        return {}
-    if template.model.has("no_stop"):
-        notes.add("stop", "the model takes no stop sequences")
-        return {}
-    kept = [stop for stop in stops if stop.strip()]
-    if len(kept) < len(stops):
-        notes.add("stop", "Converse takes no stop sequence that is blank")
+    kept, more = _settings.stops(template, blank=False)
+    notes.extend(more)
     return {"stopSequences": kept} if kept else {}
 
 

@@ -131,14 +131,9 @@ def _logprobs(template: RequestTemplate, notes: _Notes) -> Fragment:
 
 def _stop_and_seed(template: RequestTemplate, notes: _Notes) -> Fragment:
     params, model = template.params, template.model
-    body: Fragment = {}
-    if params.stop:
-        if model.has("no_stop"):
-            notes.add("stop", "the model takes no stop sequences")
-        else:
-            body["stopSequences"] = list(params.stop[:_MOST_STOPS])
-            if len(params.stop) > _MOST_STOPS:
-                notes.add("stop", f"the model takes {_MOST_STOPS} stop sequences: the first {_MOST_STOPS} are sent")
+    kept, more = _settings.stops(template, most=_MOST_STOPS)
+    notes.extend(more)
+    body: Fragment = {"stopSequences": kept} if kept else {}
     if params.seed is not None:
         if model.has("no_seed"):
             notes.add("seed", "the model takes no seed")

@@ -161,12 +161,9 @@ def _logprobs(template: RequestTemplate, reasoning: bool, notes: _Notes) -> Frag
 
 def _stop_and_seed(template: RequestTemplate, notes: _Notes) -> Fragment:
     params, model = template.params, template.model
-    body: Fragment = {}
-    if params.stop:
-        if model.has("no_stop"):
-            notes.add("stop", "the model takes no stop sequences")
-        else:
-            body["stop"] = list(params.stop)
+    kept, more = _settings.stops(template)
+    notes.extend(more)
+    body: Fragment = {"stop": kept} if kept else {}
     if params.seed is not None:
         if model.has("no_seed"):
             notes.add("seed", "the model takes no seed")

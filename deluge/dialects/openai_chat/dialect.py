@@ -32,9 +32,10 @@ class OpenAIChat(OneCall):
         fixed = memo.get(("openai_chat", ctx.stream))
         if fixed is None:
             fixed = memo["openai_chat", ctx.stream] = _fixed(ctx)
-        body = fixed.head + _messages(ctx) + cache_tail(ctx, CACHE_TTLS)
+        made, notes = _messages(ctx)
         return HttpCall(
-            "POST", fixed.url, fixed.headers, body, 0.0, ctx.stream, fixed.sign, fixed.sign_args, fixed.notes,
+            "POST", fixed.url, fixed.headers, fixed.head + made + cache_tail(ctx, CACHE_TTLS), 0.0, ctx.stream,
+            fixed.sign, fixed.sign_args, fixed.notes + notes if notes else fixed.notes,
         )
 
     def takes_url(self, model: Model, part: Image | File | Audio) -> bool:
@@ -74,12 +75,13 @@ def _fixed(ctx: RequestContext) -> _Fixed:
     )
 
 
-def _messages(ctx: RequestContext) -> bytes:
+def _messages(ctx: RequestContext) -> tuple[bytes, tuple[Note, ...]]:
     messages = ctx.prompt.messages
     if len(messages) == 1 and ctx.template.options.cache is None:
         (message,) = messages
         if message.role == "user" and len(message.parts) == 1 and message.name is None:
             (part,) = message.parts
             if type(part) is Text:
-                return b'[{"role":"user","content":' + json_bytes(part.text, "the prompt") + b"}]"
-    return json_bytes(wire_messages(ctx), "the prompt")
+                return b'[{"role":"user","content":' + json_bytes(part.text, "the prompt") + b"}]", ()
+    made, notes = wire_messages(ctx)
+    return json_bytes(made, "the prompt"), notes

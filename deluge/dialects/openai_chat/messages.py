@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Mapping
 from typing import Any
@@ -11,22 +10,20 @@ from deluge.dialects._caching import marked
 from deluge.dialects._media import check_media
 from deluge.dialects._origin import readable
 from deluge.dialects._parts import json_text, only_texts, result_parts
+from deluge.dialects.openai_chat.media import content, is_chunk, is_own_block
 from deluge.dialects.openai_chat.parts import NAME
-from deluge.errors import InputError
-from deluge.prompt import Audio, File, Image, Message, Raw, Refusal, Text, Thinking, ToolCall, ToolResult
-from deluge.prompt.media import data_url
+from deluge.prompt import Audio, File, Image, Message, Text, Thinking, ToolCall, ToolResult
 from deluge.request import RequestContext
-
-_AUDIO_FORMATS = {
-    "audio/wav": "wav", "audio/x-wav": "wav", "audio/wave": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3",
-    "audio/flac": "flac", "audio/ogg": "ogg", "audio/aac": "aac", "audio/mp4": "m4a", "audio/webm": "webm",
-}
+from deluge.wire import Note
 
 Wire = dict[str, Any]
 
 
-def wire_messages(ctx: RequestContext) -> list[Wire]:
-    """The conversation as a list of message dicts. ``InputError`` names what this format has no words for."""
+def wire_messages(ctx: RequestContext) -> tuple[list[Wire], tuple[Note, ...]]:
+    """The conversation as a list of message dicts, and what is not in it.
+
+    ``InputError`` names what this format has no words for.
+    """
     check_media(ctx.prompt, ctx.model)
     words = _Words(ctx)
     result: list[Wire] = []
@@ -35,7 +32,7 @@ def wire_messages(ctx: RequestContext) -> list[Wire]:
     result += words.held_back()
     if ctx.options.cache is not None and ctx.model.has("supports_prompt_cache_options"):
         _mark(result, ctx.options.cache)
-    return result
+    return result, tuple(words.notes)
 
 
 def _mark(messages: list[Wire], pattern: str) -> None:
@@ -52,7 +49,7 @@ def _mark(messages: list[Wire], pattern: str) -> None:
 class _Words:
     """How this model wants its messages."""
 
-    __slots__ = ("system", "thinks_back", "details_back", "signed", "short_ids", "strict", "held")
+    __slots__ = ("system", "thinks_back", "details_back", "signed", "short_ids", "strict", "chunks", "held", "notes")
 
     def __init__(self, ctx: RequestContext) -> None:
         model = ctx.model
@@ -64,7 +61,9 @@ class _Words:
         self.signed = model.has("thought_signatures")
         self.short_ids = model.has("short_tool_ids")
         self.strict = model.has("strict_body")
+        self.chunks = model.has("mistral_chunks")
         self.held: list[Any] = []
+        self.notes: list[Note] = []
 
     def of(self, message: Message) -> list[Wire]:
         """One message of ours is one of theirs, but for tool results: they are a message each."""
@@ -74,26 +73,29 @@ class _Words:
             return [self._result(result) for result in results if not result.built_in]
         made = self.held_back()
         if message.role == "assistant":
-            made.append(_named(self._assistant(message), message))
+            made.append(self._named(self._assistant(message), message))
         else:
             role = self.system if message.role == "system" else "user"
-            made.append(_named({"role": role, "content": _content(message.parts)}, message))
+            made.append(self._named({"role": role, "content": content(message.parts, self.chunks)}, message))
         return made
 
     def held_back(self) -> list[Wire]:
         """What came with tool results and no tool message can hold: every call is answered first."""
         if not self.held:
             return []
-        made: list[Wire] = [{"role": "user", "content": _content(tuple(self.held))}]
+        made: list[Wire] = [{"role": "user", "content": content(tuple(self.held), self.chunks)}]
         self.held = []
         return made
 
     def _assistant(self, message: Message) -> Wire:
-        said = tuple(part for part in message.parts if type(part) in (Text, Image, File) or _own_block(part))
+        said = tuple(
+            part for part in message.parts
+            if type(part) in (Text, Image, File) or is_own_block(part) or (self.chunks and is_chunk(part))
+        )
         refusal, calls = message.refusal, [call for call in message.tool_calls if not call.built_in]
         made: Wire = {"role": "assistant"}
         if said:
-            made["content"] = message.completion if only_texts(said) else _content(said)
+            made["content"] = message.completion if only_texts(said) else content(said, self.chunks)
         elif refusal is not None and self.strict:
             made["content"], refusal = refusal, None
         else:
@@ -106,6 +108,13 @@ class _Words:
         if voice is not None:
             made["audio"] = {"id": voice}
         self._think(made, message)
+        return made
+
+    def _named(self, made: Wire, message: Message) -> Wire:
+        if message.name is not None and not self.chunks:
+            made["name"] = message.name
+        elif message.name is not None and not self.notes:
+            self.notes.append(Note("name", "messages carry no names here"))
         return made
 
     def _think(self, made: Wire, message: Message) -> None:
@@ -132,6 +141,8 @@ class _Words:
         parts, id = result_parts(result), self._id(result.tool_call_id)
         texts = [part.text for part in parts if type(part) is Text]
         media = [part for part in parts if type(part) is not Text]
+        if media and self.chunks:
+            return {"role": "tool", "tool_call_id": id, "content": content(parts, True)}
         if media:
             self.held += [Text(f"Output of tool call {id}:"), *media]
         text = "\n".join(texts) if texts else "(the output follows in the next user message)"
@@ -142,72 +153,6 @@ class _Words:
         if not self.short_ids or (len(id) == 9 and id.isascii() and id.isalnum()):
             return id
         return hashlib.sha256(id.encode("utf-8", "surrogatepass")).hexdigest()[:9]
-
-
-def _named(made: Wire, message: Message) -> Wire:
-    if message.name is not None:
-        made["name"] = message.name
-    return made
-
-
-def _content(parts: tuple[Any, ...]) -> str | list[Wire]:
-    """A string where there is one text, else a list of parts."""
-    if not parts:
-        return ""
-    if len(parts) == 1 and type(parts[0]) is Text:
-        text: str = parts[0].text
-        return text
-    return [_part(part) for part in parts]
-
-
-def _own_block(part: Any) -> bool:
-    """Whether it is a content part that this format gave us and no part of ours stands for."""
-    return (
-        type(part) is Raw and part.provider == NAME and isinstance(part.data, Mapping) and "type" in part.data
-    )
-
-
-def _part(part: Any) -> Wire:
-    if type(part) is Text:
-        return {"type": "text", "text": part.text}
-    if type(part) is Image:
-        return _image(part)
-    if type(part) is File:
-        return _file(part)
-    if type(part) is Audio:
-        return _audio(part)
-    if _own_block(part):
-        return dict(part.data)
-    if type(part) is Refusal:
-        return {"type": "text", "text": part.text}
-    what = f"a block of {part.provider}" if type(part) is Raw else f"a part of type {type(part).__name__}"
-    raise InputError(f"{what} cannot be sent in a chat completions message of this role")
-
-
-def _image(image: Image) -> Wire:
-    if image.data is None and image.url is None:
-        raise InputError("chat completions take images by URL or with their bytes, not by file id")
-    url: Wire = {"url": image.url if image.data is None else data_url(image)}
-    if image.detail != "auto":
-        url["detail"] = image.detail
-    return {"type": "image_url", "image_url": url}
-
-
-def _file(file: File) -> Wire:
-    if file.file_id is not None:
-        return {"type": "file", "file": {"file_id": file.file_id}}
-    if file.data is None:
-        raise InputError("chat completions take files with their bytes or by file id, not by URL")
-    name = file.name or ("file.pdf" if file.media_type == "application/pdf" else "file")
-    return {"type": "file", "file": {"filename": name, "file_data": data_url(file)}}
-
-
-def _audio(audio: Audio) -> Wire:
-    if audio.data is None:
-        raise InputError("chat completions take sound with its bytes only")
-    form = _AUDIO_FORMATS.get(audio.media_type, audio.media_type.rpartition("/")[2])
-    data = base64.b64encode(audio.data).decode("ascii")
-    return {"type": "input_audio", "input_audio": {"data": data, "format": form}}
 
 
 def _arguments(call: ToolCall) -> str:

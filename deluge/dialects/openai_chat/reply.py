@@ -9,7 +9,7 @@ from deluge.dialects._problems import base_problem, problem_of, status_in
 from deluge.dialects._replies import decoded, error_response, failure_response, request_id_of
 from deluge.dialects._verdicts import Problem, Rule, parse_verdict, verdict
 from deluge.dialects.openai_chat.parts import NAME, message_parts
-from deluge.dialects.openai_chat.usage import cost_of, usage_of
+from deluge.dialects.openai_chat.usage import cost_of, tier_of, usage_of
 from deluge.prompt import Message, Part, Text, ToolCall
 from deluge.request import RequestContext
 from deluge.response import APIResponse, FinishReason
@@ -55,12 +55,12 @@ def parsed(ctx: RequestContext, reply: HttpReply) -> APIResponse:
 def refused(ctx: RequestContext, reply: HttpReply, problem: Problem, status: int, raw: Any = None) -> APIResponse:
     """The error response for what the provider said; what it counted all the same is kept."""
     model = ctx.template.model
-    counts = raw.get("usage") if isinstance(raw, dict) else None
+    data = raw if isinstance(raw, dict) else {}
+    counts, id = data.get("usage"), data.get("id")
     usage = usage_of(counts, model)
-    id = raw.get("id") if isinstance(raw, dict) else None
     return error_response(
         ctx, reply, verdict(status, problem, reply.headers, ctx.now, _CODES), raw=raw, usage=usage,
-        cost=cost_of(counts, usage, None, model), response_id=id if isinstance(id, str) else None,
+        cost=cost_of(counts, usage, tier_of(data), model), response_id=id if isinstance(id, str) else None,
     )
 
 
@@ -80,8 +80,7 @@ def answered(ctx: RequestContext, reply: HttpReply, data: Any) -> APIResponse:
         return _cut_short(ctx, reply, data, choice, finish)
     template = ctx.template
     model, options = template.model, template.options
-    counts, tier, id, name = data.get("usage"), data.get("service_tier"), data.get("id"), data.get("model")
-    tier = tier if type(tier) is str else None
+    counts, tier, id, name = data.get("usage"), tier_of(data), data.get("id"), data.get("model")
     usage = usage_of(counts, model)
     return APIResponse(
         model_internal=model.id, model_external=name if type(name) is str and name else model.name,

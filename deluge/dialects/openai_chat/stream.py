@@ -260,7 +260,9 @@ def _joined(content: list[Any] | None) -> Any:
         elif block.get("type") == "text" and isinstance(last.get("text"), str) and isinstance(block.get("text"), str):
             last["text"] += block["text"]
         elif block.get("type") == "thinking":
-            last["thinking"] = [{"type": "text", "text": thinking_text(last) + thinking_text(block)}]
+            text = thinking_text(last) + thinking_text(block)
+            last.update((name, value) for name, value in block.items() if value is not None)  # the signature comes last
+            last["thinking"] = [{"type": "text", "text": text}]
         else:
             blocks.append(dict(block))
     return [block for block in blocks if block != {"type": "text", "text": ""}]

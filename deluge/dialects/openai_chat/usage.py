@@ -33,6 +33,14 @@ def usage_of(counts: Any, model: Model) -> Usage:
     return Usage(max(0, prompt - read - written), output, read, written, 0, min(reasoning, output))
 
 
+def tier_of(data: dict[str, Any]) -> str | None:
+    """The service tier that was billed; Mistral tells it among the counts."""
+    tier = data.get("service_tier")
+    if tier is None and type(data.get("usage")) is dict:
+        tier = data["usage"].get("service_tier")
+    return tier if type(tier) is str else None
+
+
 def cost_of(counts: Any, usage: Usage, tier: str | None, model: Model) -> float | None:
     """What the provider says that it cost, else what the prices say; None where nobody knows."""
     if type(counts) is not dict or not counts:

@@ -7,7 +7,7 @@ from deluge.models.model import Provider
 from deluge.models.rows import rows_of
 
 PROVIDER = Provider(
-    "groq", "https://api.groq.com/openai/v1", key_env=("GROQ_API_KEY",), flags=frozenset({"supports_flex"}),
+    "groq", "https://api.groq.com/openai/v1", key_env=("GROQ_API_KEY",), flags=frozenset({"supports_flex", "four_stops"}),
     service_tiers=("auto", "on_demand", "flex", "performance"),
 )
 row = rows_of(PROVIDER)

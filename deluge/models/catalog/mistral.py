@@ -7,11 +7,11 @@ from deluge.models.rows import PLAIN, rows_of
 
 PROVIDER = Provider(
     "mistral", "https://api.mistral.ai/v1", key_env=("MISTRAL_API_KEY",),
-    flags=frozenset({"uses_max_tokens", "random_seed", "strict_body", "supports_prompt_cache_key"}),
+    flags=frozenset({"uses_max_tokens", "random_seed", "strict_body", "mistral_chunks", "supports_prompt_cache_key"}),
     service_tiers=("auto", "standard_only"),
 )
 row = rows_of(PROVIDER, names_are_aliases=True)
-_MISTRAL = PLAIN.but("supports_json supports_json_schema supports_tools supports_parallel_tool_calls")
+_MISTRAL = PLAIN.but("supports_logprobs supports_json supports_json_schema supports_tools supports_parallel_tool_calls")
 MODELS = (
     row("mistral-large-4", "", _MISTRAL, 0.7, 2.1, flags="supports_images reasoning", efforts="none high",
         default_effort="none", context=1_048_576),
