@@ -24,6 +24,7 @@ _TIERS = {None: "default", "auto": "default", "fast": "priority"}  # what was as
 _HEADERS = {"requests": "requests", "tokens": "tokens", "input_tokens": "input-tokens",
             "output_tokens": "output-tokens"}
 _MAX_EVENTS = 2000  # of one streamed text: a longer one comes in larger pieces
+_USAGE_UNASKED = ("mistral", "ministral", "codestral", "devstral", "pixtral", "open-mi")  # Mistral's hosts send it always
 
 
 class Chat:
@@ -173,7 +174,7 @@ def _logprob(word: str, value: float) -> dict[str, Any]:
 
 def _events(frame: Mapping[str, Any], answer: Answer, body: Mapping[str, Any], usage: Mapping[str, Any],
             copies: int) -> Iterator[bytes]:
-    told = bool((body.get("stream_options") or {}).get("include_usage"))
+    told = bool((body.get("stream_options") or {}).get("include_usage")) or frame["model"].startswith(_USAGE_UNASKED)
     base = {**frame, "object": "chat.completion.chunk", **({"usage": None} if told else {})}
     for index in range(copies):
         for delta, logprobs in _deltas(answer, body):

@@ -115,11 +115,19 @@ def _content(content: Any, where: str) -> tuple[str, int]:
         kind = part.get("type") if isinstance(part, Mapping) else None
         if kind in ("text", "refusal") and isinstance(part.get(kind), str):
             texts.append(part[kind])
-        elif kind in ("image_url", "input_audio", "file") and isinstance(part.get(kind), Mapping):
+        elif (kind in ("image_url", "input_audio", "file") and isinstance(part.get(kind), Mapping)) or _chunk(part):
             media += 1
+        elif kind == "thinking" and isinstance(part.get(kind), list):  # Mistral's, which is read no more
+            continue
         else:
             raise Problem(f"Invalid value: '{kind}'. ({where})", where, "invalid_value")
     return "\n".join(texts), media
+
+
+def _chunk(part: Any) -> bool:
+    """Whether it is a picture, document or sound in Mistral's words."""
+    fields = {"image_url": "image_url", "document_url": "document_url", "input_audio": "input_audio", "file": "file_id"}
+    return isinstance(part, Mapping) and isinstance(part.get(fields.get(str(part.get("type")), "")), str)
 
 
 def _call(call: Any, where: str) -> Call:

@@ -16,6 +16,7 @@ from types import TracebackType
 
 from deluge.testing import faults as faults_room
 from deluge.testing.chat import WIRE as CHAT
+from deluge.testing.cohere import WIRE as COHERE
 from deluge.testing.connection import Connection
 from deluge.testing.converse import WIRE as CONVERSE
 from deluge.testing.exchange import SECRET_HEADERS, Plan, Reply, Request, Seen, Step, Wire, share, short
@@ -28,7 +29,7 @@ from deluge.testing.profiles import ECHO, PROFILES, Profile
 from deluge.testing.responses import WIRE as RESPONSES
 from deluge.testing.service import Service
 
-WIRES: tuple[Wire, ...] = (GEMINI, CHAT, RESPONSES, MESSAGES, CONVERSE)
+WIRES: tuple[Wire, ...] = (GEMINI, CHAT, RESPONSES, MESSAGES, CONVERSE, COHERE)
 
 logger = logging.getLogger("deluge.testing")
 

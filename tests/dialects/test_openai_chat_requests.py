@@ -378,3 +378,28 @@ def test_the_conversation_is_not_changed() -> None:
     before = talk.fingerprint
     call(model(), talk)
     assert Conversation(talk.messages).fingerprint == before
+
+
+# -- Mistral's own words --------------------------------------------------------------------------------------------
+
+def test_mistrals_chunks() -> None:
+    row = model("mistral_chunks strict_body")
+    said = Message("user", (Text("See"), File(b"%PDF", name="a.pdf"), File(file_id="f1"), File(url="https://h.example/b.pdf"),
+                            Audio(b"x", "audio/mpeg"), Image(url="https://h.example/i.png")), name="ada")
+    made = call(row, Conversation([said]))
+    assert json.loads(made.body)["messages"] == [{"role": "user", "content": [
+        {"type": "text", "text": "See"},
+        {"type": "document_url", "document_url": "data:application/pdf;base64,JVBERg==", "document_name": "a.pdf"},
+        {"type": "file", "file_id": "f1"}, {"type": "document_url", "document_url": "https://h.example/b.pdf"},
+        {"type": "input_audio", "input_audio": "eA=="}, {"type": "image_url", "image_url": {"url": "https://h.example/i.png"}},
+    ]}]
+    assert [note.parameter for note in made.notes] == ["name"]
+    seen = body(row, Conversation().user("Hi").ai((ToolCall("c1", "f", {}),)).with_tool_result("c1", (Text("a"), Image(b"y"))))
+    assert [message["role"] for message in seen["messages"]] == ["user", "assistant", "tool"]
+    assert [part["type"] for part in seen["messages"][2]["content"]] == ["text", "image_url"]
+
+
+def test_four_stop_sequences() -> None:
+    data, notes = beyond(model("four_stops"), params={"stop": tuple("abcdef")})
+    assert data["stop"] == list("abcd") and set(notes) == {"stop"}
+    assert beyond(model(), params={"stop": tuple("abcdef")})[0]["stop"] == list("abcdef")

@@ -48,7 +48,8 @@ def context(prompt: Any, model: str, dialect: str) -> RequestContext:
 
 def answered(model: str, dialect: str) -> APIResponse:
     ctx = context("Hi", model, dialect)
-    response: APIResponse = _plugins.load("dialects", dialect).parse(ctx, HttpReply(200, {}, json.dumps(REPLIES[dialect]).encode()))
+    reply = HttpReply(200, {}, json.dumps(REPLIES[dialect]).encode())
+    response: APIResponse = _plugins.load("dialects", dialect).parse(ctx, reply)
     return response.raise_for_error()
 
 

@@ -124,7 +124,8 @@ def _block(block: Mapping[str, Any]) -> Part:
     if kind == "refusal" and isinstance(block.get("refusal"), str):
         return Refusal(block["refusal"])
     if kind == "thinking":
-        return Thinking(thinking_text(block), provider=NAME, raw=dict(block))
+        seal = block.get("signature")
+        return Thinking(thinking_text(block), seal if isinstance(seal, str) else None, NAME, raw=dict(block))
     if kind == "image_url":
         image = _image(block)
         if image is not None:
