@@ -39,8 +39,8 @@ class OpenAIChat(OneCall):
         )
 
     def takes_url(self, model: Model, part: Image | File | Audio) -> bool:
-        """Whether the provider fetches this itself: images."""
-        return type(part) is Image and not model.has("no_media_urls")
+        """Whether the provider fetches this itself: images, and Mistral documents and sound too."""
+        return (type(part) is Image or model.has("mistral_chunks")) and not model.has("no_media_urls")
 
     def parse(self, ctx: RequestContext, reply: HttpReply) -> APIResponse:
         """The answer, or the error with its verdict."""
