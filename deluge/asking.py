@@ -67,7 +67,7 @@ class Asking:
             responses = gather(feed, results) if feed is not None else []
         finally:
             leave()
-        return [response.completion for response in responses] if return_completions_only else responses
+        return [_text_of(response) for response in responses] if return_completions_only else responses
 
     process_prompts_sync = process_prompts
 
@@ -84,7 +84,7 @@ class Asking:
             responses = await gather_async(feed, results) if feed is not None else []
         finally:
             leave()
-        return [response.completion for response in responses] if return_completions_only else responses
+        return [_text_of(response) for response in responses] if return_completions_only else responses
 
     def map(
         self, prompts: Any, *, ordered: bool = True, show_progress: bool = False, **options: Unpack[CallOptions]
@@ -197,6 +197,10 @@ class Asking:
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("this client was closed when its with block ended")
+
+
+def _text_of(response: APIResponse) -> str | None:
+    return None if response.is_error else response.completion
 
 
 def _length(prompts: Any) -> int | None:

@@ -70,6 +70,7 @@ class ClientConfig(BaseModel):
     retry_timeouts: int = Field(2, ge=0)
     retry_possibly_billed: bool = True
     rate_limit_patience: float = Field(300, ge=0, allow_inf_nan=False)
+    max_repairs: int = Field(1, ge=0)
     max_queued: int = Field(10_000, ge=1)
     keep_raw: bool = False
     allow_private_urls: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deluge.lanes import NEVER
 from deluge.routing import Routing
-from deluge.tasks import Flight, Outcome, Task, attempt_of
+from deluge.tasks import Flight, Misfit, Outcome, Task, attempt_of, unfit
 from deluge.wire import Verdict
 
 HEADER_WAIT = 60.0  # a header that says "nothing left" is believed for so long; then a 429 has to say it
@@ -70,7 +70,27 @@ class Landing(Routing):
                 lane.ramp.good()
                 if lane.suspects or lane.blocked is not None:
                     self._reopen(lane)
-            self._end(task, response, now)
+            if outcome.misfit is not None:
+                self._unfit(flight, outcome, outcome.misfit, now)
+            else:
+                self._end(task, response, now)
+
+    def _unfit(self, flight: Flight, outcome: Outcome, misfit: Misfit, now: float) -> None:
+        """An answer in the wrong form: the same model is told so, a few times. That burns no attempt."""
+        task, response = flight.task, outcome.response
+        assert response is not None
+        again = task.repairs < task.call.max_repairs and not outcome.streamed
+        self.tracker.attempt_failed("parse", will_retry=again)
+        if not again:
+            self._end(task, unfit(response, misfit.problem), now)
+            return
+        task.repairs += 1
+        task.unfit = misfit
+        task.size += misfit.more
+        task.poll_until = 0.0
+        values = {"client": task.call.name, "task": task.id, "model": task.model, "repair": task.repairs}
+        self.messages.append(("DEBUG", "an answer does not fit: asked again", values))
+        self._again(task, None, 0.0, now)
 
     def _judge(self, flight: Flight, outcome: Outcome, verdict: Verdict, now: float) -> None:
         """What a failed attempt leads to: the same model later, another model, or the end."""

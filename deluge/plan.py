@@ -40,7 +40,7 @@ class CallOptions(TypedDict, total=False):
     """What every call takes.
 
     ``tools``: Tools, MCPServers, functions or the provider's own dicts. ``output_schema``: a JSON schema, or a type: then
-    ``response.parsed`` is the typed object.
+    ``response.parsed`` is the typed object; an answer that does not fit is asked for again ``max_repairs`` times.
     ``cache``: a CachePattern, kept for ``cache_ttl`` (5m, 1h; OpenAI: 30m, 12h). ``service_tier``: auto, flex …
     ``prefer_model``: a name of the pool, or ``"last"``. ``model`` and ``sampling_params`` replace the client's for this
     call. ``timeout``: seconds for the whole call.
@@ -48,6 +48,7 @@ class CallOptions(TypedDict, total=False):
 
     tools: Any
     output_schema: Any
+    max_repairs: int | None
     cache: str | None
     cache_ttl: str | None
     service_tier: str | None
@@ -101,7 +102,7 @@ class Plan:
             background_timeout=config.background_timeout, postprocess=config.postprocess,
             fallbacks=tuple(entry.key for entry in pool if entry.weight == 0),
             cache=None if config.cache is None else _Locked(config.cache, cache_lock), name=config.name or pool[0].model.id,
-            reader=reader,
+            reader=reader, max_repairs=_repairs_of(config, options.get("max_repairs")),
             context=contextvars.copy_context() if config.postprocess is not None or config.cache is not None else None,
         )
 
@@ -215,6 +216,14 @@ def _ttl(value: str | None) -> str | None:
     return value
 
 
+def _repairs_of(config: ClientConfig, wanted: int | None) -> int:
+    if wanted is None:
+        return config.max_repairs
+    if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 0:
+        raise ConfigError(f"max_repairs is a number of times, 0 or more, not {wanted!r}")
+    return wanted
+
+
 def _end_of(timeout: float | None) -> float | None:
     """The monotonic time at which the call's timeout passes."""
     if timeout is None:
@@ -285,17 +294,18 @@ def _tool_facts(tool: Any) -> Any:
     return tool
 
 
-def _hit(task: Task, found: Any) -> APIResponse:
-    """A cached answer as the response of this prompt: it cost nothing."""
+def _hit(task: Task, found: Any) -> APIResponse | None:
+    """A cached answer as the response of this prompt: it cost nothing. None for one that fits no longer."""
     if not isinstance(found, APIResponse):
         raise TypeError(f"the cache returned {type(found).__name__}, not an APIResponse")
-    reader = task.call.reader
-    copied = found.replaced(
-        parsed=found.parsed if reader is None else reader.parsed(found),
+    reading = None if task.call.reader is None else task.call.reader.reading(found)
+    if reading is not None and reading.problem is not None:
+        return None  # the schema is the same, but a validator of the type's is not
+    return found.replaced(
+        parsed=found.parsed if reading is None else reading.value,
         id=task.id, index=task.index, prompt=task.prompt, source="cache", local_cache_hit=True, usage=NO_USAGE, cost=0.0,
         attempts=(), metadata=task.metadata, latency=0.0, queued=0.0, trajectory=None,
     )
-    return copied
 
 
 class _Locked:

@@ -116,6 +116,14 @@ class OneCall:
         return self.parse(ctx, reply)
 
 
+def in_one_call(dialect: Dialect, template: RequestTemplate) -> bool:
+    """Whether no exchange has to be run: the format has the plain one, or says that this request needs one call."""
+    if type(dialect).exchange is OneCall.exchange:
+        return True
+    says = getattr(dialect, "in_one_call", None)
+    return says is not None and bool(says(template))
+
+
 def joined_headers(base: Mapping[str, str], extra: Mapping[str, str | None]) -> dict[str, str]:
     """``base`` with the user's headers over it: theirs win whatever the case, None removes, ``anthropic-beta`` unites."""
     result = {name.lower(): value for name, value in base.items()}

@@ -51,7 +51,7 @@ class Routing(Admission):
             if other is None:
                 self._end(task, failed(task, self._why_shut(lane, now)), now)
                 return
-        elif task.call.fallbacks and now < lane.health.cooling_until:
+        elif task.call.fallbacks and task.unfit is None and now < lane.health.cooling_until:
             other = self._fallback(task, now)
         if other is not None:
             task.model = other

@@ -188,7 +188,7 @@ class Scheduler(Landing):
             return
         if not response.is_error or response.usage.total_tokens:
             self.tracker.late(response.usage, response.cost)
-        if not response.is_error:
+        if not response.is_error and outcome.misfit is None:
             self.late.append((task, response))
 
     def _at(self, at: float, what: int, item: Any) -> None:

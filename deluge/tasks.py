@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from heapq import heapify, heappop
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from deluge.errors import error_class
 from deluge.response import APIResponse, Attempt
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from deluge.lanes import Lane
     from deluge.limits import Reservation
-    from deluge.prompt import Conversation
+    from deluge.prompt import Conversation, Message
     from deluge.request import RequestTemplate
     from deluge.retry import RetryPolicy, Ruling
     from deluge.router import Router
@@ -81,8 +81,8 @@ class Call:
 
     __slots__ = (
         "id", "templates", "router", "fallbacks", "policy", "request_timeout", "stream_timeout", "background_timeout",
-        "receiver", "context", "postprocess", "cache", "reader", "ready", "served", "unfinished", "name", "closed",
-        "__weakref__",
+        "receiver", "context", "postprocess", "cache", "reader", "max_repairs", "ready", "served", "unfinished", "name",
+        "closed", "__weakref__",
     )
 
     def __init__(
@@ -90,6 +90,7 @@ class Call:
         request_timeout: float, fallbacks: tuple[str, ...] = (), stream_timeout: float | None = None,
         background_timeout: float | None = None, postprocess: Callable[[APIResponse], APIResponse | None] | None = None,
         cache: Any = None, context: Context | None = None, name: str = "", reader: OutputReader | None = None,
+        max_repairs: int = 0,
     ) -> None:
         self.id = id
         self.templates = templates
@@ -104,6 +105,7 @@ class Call:
         self.postprocess = postprocess
         self.cache = cache
         self.reader = reader  # makes the typed object of an answer, where the call has an output_schema
+        self.max_repairs = max_repairs  # how often an answer that does not fit is asked for again
         self.name = name
         self.closed: str | None = None  # why nothing of it is sent any more
         self.ready: dict[Lane, Queue] = {}  # the scheduler's
@@ -121,7 +123,7 @@ class Task:
         "number", "id", "index", "call", "prompt", "size", "metadata", "sink", "key", "model", "lane", "state", "attempts",
         "burned", "rate_limited", "limited_for", "timeouts", "resent", "streamed", "idle", "created_at", "first_at",
         "cooled_at", "flight", "exchange", "next_call", "poll_until", "template", "handle", "prefer", "tokens", "refused",
-        "__weakref__",
+        "repairs", "unfit", "__weakref__",
     )
 
     def __init__(
@@ -154,6 +156,8 @@ class Task:
         self.key: str | None = None
         self.handle: Any = None
         self.refused: Verdict | None = None  # why it is never sent
+        self.repairs = 0  # how often it was asked again because an answer did not fit
+        self.unfit: Misfit | None = None  # the latest answer that did not
 
     def __lt__(self, other: Task) -> bool:
         return self.number < other.number
@@ -161,6 +165,11 @@ class Task:
     def template_for(self, model: str) -> RequestTemplate:
         """How this prompt is asked of that model: its own way if it has one, else its call's."""
         return self.template if self.template is not None else self.call.templates[model]
+
+    @property
+    def asked(self) -> Conversation:
+        """What is sent: the prompt, or the prompt with an answer that did not fit and what is wrong with it."""
+        return self.prompt if self.unfit is None else self.unfit.follow_up
 
     def __repr__(self) -> str:
         return f"<Task {self.id} {self.state} {self.model} | {len(self.attempts)} attempts>"
@@ -186,15 +195,30 @@ class Flight:
         self.abandon_at = 0.0
 
 
+class Misfit(NamedTuple):
+    """An answer that is not in the form that was asked for.
+
+    ``follow_up`` asks again, with the answer and the ``problem``; ``more``: by how much it is larger than what was asked.
+    """
+
+    problem: str
+    content: Message | None
+    follow_up: Conversation
+    more: int
+
+
 class Outcome:
     """What a worker brings back from a flight: a response, or the next call of its exchange (to be sent later).
 
     ``sent``: bytes may have reached the provider. ``stale``: a reused connection was dead before the first byte.
     ``crowded``: the process was out of file descriptors. ``nothing_left``: seconds until the provider's own window resets,
-    when its headers say that nothing remains. ``ruling``: the retry policy's answer to a failure.
+    when its headers say that nothing remains. ``ruling``: the retry policy's answer to a failure. ``misfit``: why an answer
+    is not what was asked for.
     """
 
-    __slots__ = ("response", "next_call", "exchange", "sent", "stale", "crowded", "nothing_left", "ruling", "cut", "streamed")
+    __slots__ = (
+        "response", "next_call", "exchange", "sent", "stale", "crowded", "nothing_left", "ruling", "cut", "streamed", "misfit",
+    )
 
     def __init__(
         self, response: APIResponse | None = None, *, next_call: HttpCall | None = None,
@@ -211,6 +235,7 @@ class Outcome:
         self.ruling: Ruling | None = None
         self.cut = False
         self.streamed = streamed
+        self.misfit: Misfit | None = None
 
     @property
     def lost(self) -> bool:
@@ -233,11 +258,17 @@ def failed(task: Task, verdict: Verdict, status_code: int | None = None) -> APIR
     )
 
 
+def unfit(response: APIResponse, problem: str) -> APIResponse:
+    """An answer in the wrong form as the error that it ends as; text and usage stay."""
+    response.is_error, response.error_kind, response.error_message = True, "parse", problem
+    return response
+
+
 def attempt_of(flight: Flight, outcome: Outcome, now: float, wall: float) -> Attempt:
     """The record of a flight that ended. ``wall`` is the epoch time of monotonic zero."""
     response = outcome.response
     assert response is not None
-    kind = response.error_kind if response.is_error else None
+    kind = response.error_kind if response.is_error else None if outcome.misfit is None else "parse"
     return Attempt(
         flight.task.model, response.status_code, kind, wall + flight.started_at, now - flight.started_at,
         response.usage, response.cost, response.request_id, outcome.lost,
@@ -248,6 +279,9 @@ def complete(task: Task, response: APIResponse, now: float, wall: float) -> APIR
     """The final response, told which task it belongs to and what all of its attempts took."""
     attempts = task.attempts
     response.id = task.id
+    response.prompt = task.prompt
+    if response.content is None and task.unfit is not None:
+        response.content = task.unfit.content  # it was paid for
     response.index = task.index
     response.metadata = task.metadata
     response.attempts = attempts

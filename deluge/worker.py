@@ -11,13 +11,17 @@ from urllib.parse import urlsplit
 from deluge._eventstream import stream_events
 from deluge._plugins import load
 from deluge._sse import server_events
+from deluge.dialects._form import formed
 from deluge.dialects._rate_limits import exhausted_for
 from deluge.errors import DelugeError
 from deluge.fetching import Fetching
-from deluge.request import Dialect, OneCall, RequestContext, RequestTemplate
+from deluge.prompt import Conversation, Message
+from deluge.prompt.size import size_of
+from deluge.request import Dialect, RequestContext, RequestTemplate, in_one_call
 from deluge.response import APIResponse
 from deluge.retry import Failure, Ruling
-from deluge.tasks import Flight, Outcome, Task, exception_of, failed
+from deluge.tasks import Flight, Misfit, Outcome, Task, exception_of, failed
+from deluge.tools.output import OutputReader, asked_again
 from deluge.transport import TOO_MANY_FILES, Attempt, LeanTransport
 from deluge.wire import Cancelled, HttpCall, HttpReply, ServerEvent, StreamDelta, Verdict
 
@@ -64,7 +68,7 @@ class Pilot:
         template = task.template_for(task.model)
         try:
             dialect = _dialect_of(template)
-            ctx = RequestContext(task.prompt, template, self.wall + time.monotonic(), task.sink is not None)
+            ctx = RequestContext(task.asked, template, self.wall + time.monotonic(), task.sink is not None)
             needed = () if task.exchange is not None else self._fetching.needed(dialect, ctx)
             filled = self._filled(flight, ctx, needed) if needed else ctx
             if isinstance(filled, Outcome):
@@ -72,7 +76,7 @@ class Pilot:
             ctx = filled
             if task.sink is not None:
                 outcome = self._stream(flight, dialect, ctx)
-            elif _in_one_call(dialect, template):
+            elif in_one_call(dialect, template):
                 call = dialect.build(ctx)
                 outcome = self._outcome(flight, self._send(flight, call), dialect, ctx)
             else:
@@ -91,11 +95,11 @@ class Pilot:
         template = task.template_for(task.model)
         try:
             dialect = _dialect_of(template)
-            if task.sink is not None or not _in_one_call(dialect, template):
+            if task.sink is not None or not in_one_call(dialect, template):
                 return None
             if not connect and (task.size > SMALL or _SIGNED in template.memo):
                 return None  # known before it is built
-            ctx = RequestContext(task.prompt, template, self.wall + time.monotonic())
+            ctx = RequestContext(task.asked, template, self.wall + time.monotonic())
             needed = self._fetching.needed(dialect, ctx)
             if needed and not connect:
                 return None
@@ -255,10 +259,10 @@ class Pilot:
 
 
 def _dialect_of(template: RequestTemplate) -> Dialect:
-    """Loaded once per call and model."""
+    """Loaded once per call and model, in the form in which the model can be held to a schema."""
     dialect: Dialect | None = template.memo.get("dialect")
     if dialect is None:
-        dialect = template.memo["dialect"] = load("dialects", template.dialect)
+        dialect = template.memo["dialect"] = formed(load("dialects", template.dialect), template)
     return dialect
 
 
@@ -276,14 +280,6 @@ def broken(flight: Flight, error: Exception) -> Outcome:
                      extra={"deluge": {"task": flight.task.id}})
         message = f"{type(error).__name__}: {error}"
     return Outcome(failed(flight.task, Verdict("input", message=message)), sent=flight.switch.sent_at > 0.0)
-
-
-def _in_one_call(dialect: Dialect, template: RequestTemplate) -> bool:
-    """Whether no exchange has to be run: the format has the plain one, or says that this request needs one call."""
-    if type(dialect).exchange is OneCall.exchange:
-        return True
-    says = getattr(dialect, "in_one_call", None)
-    return says is not None and bool(says(template))
 
 
 def rule(task: Task, outcome: Outcome, now: float) -> Ruling:
@@ -305,14 +301,28 @@ def rule(task: Task, outcome: Outcome, now: float) -> Ruling:
 def _landed(task: Task, response: APIResponse, reply: HttpReply, wall_now: float) -> Outcome:
     reader, failure = task.call.reader, reply.failure
     response.prompt = task.prompt  # as it was given, without what was fetched for it
-    if reader is not None:
-        response.parsed = reader.parsed(response)
     if failure is None:
-        return Outcome(response, sent=reply.sent, nothing_left=exhausted_for(reply.headers, wall_now))
+        outcome = Outcome(response, sent=reply.sent, nothing_left=exhausted_for(reply.headers, wall_now))
+        if reader is not None:
+            outcome.misfit = _read(task, reader, response)
+        return outcome
     dead = failure == "connection" and not reply.replied and reply.reused
     outcome = Outcome(response, sent=reply.sent, stale=dead, crowded=TOO_MANY_FILES in reply.message)
     outcome.cut = True
     return outcome
+
+
+def _read(task: Task, reader: OutputReader, response: APIResponse) -> Misfit | None:
+    """Gives the answer its typed object; what is wrong with it when it has none, and the prompt that says so."""
+    response.parsed, problem = reader.reading(response)
+    if problem is None:
+        return None
+    asked = task.asked
+    turn = Message.user(asked_again(problem))
+    said = response.content if (response.completion or "").strip() else None  # an empty turn is refused everywhere
+    more = (turn,) if said is None else (said, turn)
+    follow_up = Conversation((*asked.messages, *more), model_used=asked.model_used).freeze()
+    return Misfit(problem, response.content, follow_up, size_of(follow_up) - size_of(asked))
 
 
 def _read_all(reply: HttpReply) -> None:

@@ -12,6 +12,8 @@ By itself a prompt is answered with its own last user text. What else it may bri
 | ``[[latency 1.5]]`` | the same as without, after that many seconds |
 | ``[[fault 503]]``, ``[[fault reset x2]]`` | that fault, each time or the first two (see ``deluge.testing.faults``) |
 | a JSON schema | a small valid instance, filled with the prompt's sum, numbers, quoted strings and names |
+| ``[[wrong]]``, ``[[wrong x2]]`` | an answer that does not fit the schema, each time or the first two |
+| a system message with ``JSON schema:`` and one | as for a JSON schema |
 | JSON mode | an object with the keys that the prompt sketches (``{"score": int}``), else ``{"answer": …}`` |
 | tools, and a text that names one | a call of it, arguments as for a schema; several names are called in parallel |
 | ``[[call NAME {"a": 1}]]`` | that call, with these arguments |
@@ -52,6 +54,9 @@ _SAY = re.compile(r"\[\[say (.*?)\]\]", re.DOTALL)
 _CALL = re.compile(r"\[\[call ([\w.-]+)\s*(\{.*?\})?\s*\]\]", re.DOTALL)
 _ROUNDS = re.compile(r"\[\[rounds (\d+)\]\]")
 _SKETCH = re.compile(r"\"(\w+)\"\s*:\s*(\"[^\"]*\"|\w+)?")
+_WRONG = re.compile(r"\[\[wrong(?: x(\d+))?\]\]")
+_TOLD_SCHEMA = re.compile(r"JSON schema:\s*(?=\{)")
+_MISFIT = '{"not_asked_for": true}'
 _KEYS = re.compile(r"\"(\w+)\"()")
 
 
@@ -198,11 +203,35 @@ def _thought(ask: Ask) -> str:
 def _text(ask: Ask, room: int) -> str:
     results = _results(ask)
     plain = "The tool says: " + "; ".join(results) if results else _plain(ask.text, room)
-    if ask.schema is not None:
-        return json.dumps(instance(ask.schema, _hints(ask.text, plain)), separators=(",", ":"))
+    schema = ask.schema if ask.schema is not None else _told_schema(ask)
+    if schema is not None:
+        return _MISFIT if _is_wrong(ask) else json.dumps(instance(schema, _hints(ask.text, plain)), separators=(",", ":"))
     if ask.json_mode:
         return json.dumps(_object(ask, plain))
     return plain
+
+
+def _told_schema(ask: Ask) -> Any:
+    """The schema that stands in a system message; None where none does."""
+    for turn in ask.turns:
+        found = _TOLD_SCHEMA.search(turn.text) if turn.role == "system" else None
+        if found:
+            try:
+                return json.JSONDecoder().raw_decode(turn.text, found.end())[0]
+            except ValueError:
+                continue
+    return None
+
+
+def _is_wrong(ask: Ask) -> bool:
+    """Whether this is one of the answers that are to miss the schema."""
+    answers, times = 0, 0.0
+    for turn in ask.turns:
+        found = _WRONG.search(turn.text) if turn.role == "user" else None
+        if found:
+            answers, times = 0, float(found.group(1) or "inf")
+        answers += turn.role == "assistant"
+    return answers < times
 
 
 def _plain(asked: str, room: int) -> str:
@@ -285,8 +314,10 @@ def _wanted(ask: Ask, text: str, round_: int) -> list[tuple[Tool, str | None]]:
     """The tools to call now, with their arguments where the prompt spells them out."""
     by_name = {tool.name: tool for tool in ask.tools}
     if ask.choice.startswith("="):
-        return [(by_name[ask.choice[1:]], None)] if ask.choice[1:] in by_name else []
+        return [(by_name[ask.choice[1:]], _MISFIT if _is_wrong(ask) else None)] if ask.choice[1:] in by_name else []
     rounds = _ROUNDS.search(text)
+    if ask.choice == "required" and round_ >= (int(rounds.group(1)) if rounds else 1):
+        return [(ask.tools[-1], None)]
     if ask.choice == "auto" and round_ >= (int(rounds.group(1)) if rounds else 1):
         return []
     spelled = [(by_name[name], arguments or None) for name, arguments in _CALL.findall(text) if name in by_name]

@@ -18,6 +18,7 @@ from typing_extensions import NotRequired, TypedDict, is_typeddict
 from deluge import _json
 from deluge.errors import ToolError
 from deluge.tools.check import problem_with, without_nulls
+from deluge.tools.typed_dicts import readable
 
 _SHOWN_PROBLEMS = 5
 _KINDS = inspect.Parameter
@@ -36,7 +37,7 @@ class Arguments:
     __slots__ = ("schema", "_adapter", "_defaults")
 
     def __init__(self, kind: Any, defaults: Mapping[str, Any] | None = None, shown: Mapping[str, Any] | None = None) -> None:
-        self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
+        self._adapter: TypeAdapter[Any] = TypeAdapter(readable(kind))
         self._defaults = defaults or {}
         self.schema = self._adapter.json_schema(schema_generator=_Schema)
         self.schema.pop("title", None)
@@ -124,7 +125,8 @@ def _described(kind: Any, defaults: Mapping[str, Any] | None = None, shown: Mapp
 
 
 def _typed_dict(fields: dict[str, Any]) -> Any:
-    made = TypedDict("Arguments", fields)  # type: ignore[misc]
+    read = {name: readable(kind) for name, kind in fields.items()}
+    made = TypedDict("Arguments", read)  # type: ignore[misc]
     made.__pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=False)  # type: ignore[attr-defined]
     return made
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
@@ -16,31 +16,50 @@ from deluge.errors import ConfigError
 from deluge.tools.arguments import validation_words
 from deluge.tools.check import problem_with, without_nulls
 from deluge.tools.repair import json_values
+from deluge.tools.roots import WRAPPED, object_schema
+from deluge.tools.typed_dicts import readable
+
+
+MOST_WORDS = 1_000  # characters of a problem that the model is told
+
+
+class Reading(NamedTuple):
+    """The typed object of an answer, or the ``problem`` that an answer which should have one has."""
+
+    value: Any = None
+    problem: str | None = None
 
 
 class OutputReader:
-    """Reads answers in the form that a type or a JSON schema describes. ``schema`` is the JSON schema.
+    """Reads answers in the form that a type or a JSON schema describes.
 
-    ``schema`` is a pydantic model, a dataclass, a TypedDict, any other type that pydantic knows, or a JSON schema.
+    Made of a pydantic model, a dataclass, a TypedDict, any other type that pydantic knows, or a JSON schema. ``schema`` is
+    the JSON schema that models get: an object always, because providers take no other. A list, a union or a number is the
+    property ``value`` of one.
     """
 
-    __slots__ = ("schema", "_value")
+    __slots__ = ("schema", "_own", "_value", "_wrapped")
 
     schema: Mapping[str, Any]
+    _own: Mapping[str, Any]
     _value: Callable[[Any], Any]
 
     def __init__(self, schema: Any) -> None:
         if isinstance(schema, Mapping):
-            self.schema, self._value = schema, self._plain
-            return
-        adapter, self.schema = _adapter_of(schema)
-        self._value = lambda value: adapter.validate_json(_json.dumps(value))
+            self._own, self._value = schema, self._plain
+        else:
+            adapter, self._own = _adapter_of(schema)
+            self._value = lambda value: adapter.validate_json(_json.dumps(value))
+        self.schema, self._wrapped = object_schema(self._own)
 
     def _plain(self, value: Any) -> Any:
-        problem = problem_with(value, self.schema)
+        problem = problem_with(value, self._own)
         if problem is not None:
             raise ValueError(problem)
         return value
+
+    def _unwrapped(self, value: Any) -> Any:
+        return value[WRAPPED] if self._wrapped and isinstance(value, dict) and value.keys() == {WRAPPED} else value
 
     def read(self, text: str | None, *, repair: bool = True) -> Any:
         """The typed object; a dict (or what the schema says) for a JSON schema. ``ValueError`` tells the model what is wrong.
@@ -59,24 +78,38 @@ class OutputReader:
         first: str | None = None
         for value in candidates or json_values(text):
             try:
-                return self._value(without_nulls(value, self.schema))
+                return self._value(without_nulls(self._unwrapped(value), self._own))
             except ValidationError as error:
                 first = first or validation_words(error)
             except Exception as error:  # a validator of the user's may raise anything
                 first = first or str(error) or type(error).__name__
         raise ValueError(f"the answer does not fit: {first}" if first else f"the answer is not JSON: {broken}")
 
-    def parsed(self, response: Any) -> Any:
-        """The typed object of a response; None when there is none. An answer that was cut at its length is never repaired."""
+    def reading(self, response: Any) -> Reading:
+        """The typed object of a response, or what is wrong with it.
+
+        An answer that was cut at its length, was filtered or refused, or calls tools instead is read as it is, never
+        repaired; that it does not fit is no problem, because the same question would end so again.
+        """
         if response.is_error:
-            return None
+            return _NOTHING
+        whole = response.finish_reason == "stop" and response.refusal is None
         try:
-            return self.read(response.completion, repair=response.finish_reason != "length")
-        except ValueError:
-            return None
+            return Reading(self.read(response.completion, repair=whole))
+        except ValueError as error:
+            return Reading(None, str(error)) if whole else _NOTHING
 
     def __repr__(self) -> str:
         return f"<OutputReader {self.schema.get('title') or self.schema.get('type') or 'any'}>"
+
+
+_NOTHING = Reading()
+
+
+def asked_again(problem: str) -> str:
+    """What a model is told when its answer has this problem."""
+    told = problem if len(problem) <= MOST_WORDS else problem[:MOST_WORDS] + "…"
+    return f"That answer cannot be used: {told}. Answer once more: the whole, corrected, in the form that was asked for."
 
 
 def output_reader(schema: Any) -> OutputReader:
@@ -98,7 +131,7 @@ def _adapter_of(schema: Any) -> tuple[TypeAdapter[Any], Mapping[str, Any]]:
     if not isinstance(schema, forms) and not hasattr(schema, "__origin__") and not hasattr(schema, "__value__"):
         raise ConfigError(f"output_schema is a JSON schema or a type, not {type(schema).__name__}")
     try:
-        adapter: TypeAdapter[Any] = TypeAdapter(schema)
+        adapter: TypeAdapter[Any] = TypeAdapter(readable(schema))
         if isinstance(schema, type) and issubclass(schema, BaseModel):
             return adapter, schema.model_json_schema()
         return adapter, adapter.json_schema()

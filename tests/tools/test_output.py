@@ -15,7 +15,7 @@ from typing_extensions import NotRequired, TypedDict
 
 from deluge import APIResponse, LLMClient
 from deluge.errors import ConfigError
-from deluge.prompt import Message
+from deluge.prompt import Message, Refusal, Text
 from deluge.record import record
 from deluge.tools.output import OutputReader, output_reader, output_schema_of
 from deluge.tools.repair import json_values, without_trailing_commas
@@ -107,10 +107,14 @@ def answer(text: str | None, finish_reason: Any = "stop", **fields: Any) -> APIR
 
 def test_an_answer_that_was_cut_is_never_repaired() -> None:
     reader = OutputReader(SCHEMA)
-    assert reader.parsed(answer('{"a": 1,}')) == {"a": 1}
-    assert reader.parsed(answer('{"a": 1,}', "length")) is None
-    assert reader.parsed(answer('{"a": 1}', "length")) == {"a": 1}
-    assert reader.parsed(answer(None)) is None and reader.parsed(answer('{"a": 1}', is_error=True)) is None
+    assert reader.reading(answer('{"a": 1,}')) == ({"a": 1}, None)
+    assert reader.reading(answer('{"a": 1}', "length")) == ({"a": 1}, None)
+    for reason in ("length", "content_filter", "tool_calls"):
+        assert reader.reading(answer('{"a": 1,}', reason)) == (None, None)
+    refused = APIResponse(content=Message.ai((Text('{"a": 1,}'), Refusal("no"))), finish_reason="stop")
+    assert reader.reading(refused) == (None, None)
+    assert reader.reading(answer(None)) == (None, "the answer is empty: it has to be JSON")
+    assert reader.reading(answer('{"a": 1}', is_error=True)) == (None, None)
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(
