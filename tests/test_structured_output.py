@@ -171,7 +171,8 @@ def test_tools_of_the_users_are_still_called(server: RehearsalServer, form: str)
 
 
 @pytest.mark.parametrize("schema, wanted", [
-    (Person, Person), (Point, Point), (Row, dict), (SCHEMA, dict), (list[Point], list), (Union[Person, Point], (Person, Point)),
+    (Person, Person), (Point, Point), (Row, dict), (SCHEMA, dict), (list[Point], list),
+    (Union[Person, Point], (Person, Point)),
     (int, int), (Optional[Person], (Person, type(None))),
     ({"type": "array", "items": {"type": "integer"}}, list),
 ])
