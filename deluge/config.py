@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from deluge._plugins import names
+from deluge._plugins import load, names
 from deluge.errors import ConfigError
 from deluge.models.model import Limits, Model
 from deluge.models.registry import custom_model, get_model, resolve
@@ -133,6 +133,8 @@ class ClientConfig(BaseModel):
         if isinstance(value, str):
             word = "a CachePattern" if value in CACHE_PATTERNS else "a string"
             raise ValueError(f"the constructor takes a cache object with get and put, not {word}: give that to the call")
+        if isinstance(value, MutableMapping) and not callable(getattr(value, "put", None)):
+            return load("caches", "mapping")(value)
         if value is not None and not (callable(getattr(value, "get", None)) and callable(getattr(value, "put", None))):
             raise ValueError("a cache needs the methods get(prompt) and put(prompt, response)")
         return value

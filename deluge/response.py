@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Callable, Literal, NamedTuple
 
-from deluge.errors import ResponseError, error_class
+from pydantic_core import to_jsonable_python
+
+from deluge.errors import ConfigError, ResponseError, error_class
 from deluge.params import SamplingParams
 from deluge.prompt import Conversation, Message, Text, ToolCall
+from deluge.prompt.log import messages_from_log, messages_to_log
+from deluge.record import record
 from deluge.usage import NO_USAGE, Usage
 from deluge.wire import Verdict
 
@@ -152,6 +156,32 @@ class APIResponse:
         fields = {name: getattr(self, name) for name in self.__slots__}
         return APIResponse(**{**fields, **changes})
 
+    def to_dict(self, *, prompts: bool = True) -> dict[str, Any]:
+        """The flat record of a work list (``RECORD_KEYS``): plain data, the same keys for every response."""
+        return record(self, id=self.id, prompts=prompts)
+
+    def to_log(self) -> dict[str, Any]:
+        """Everything as plain data for ``from_log``; ``parsed``, ``trajectory`` and ``raw_response`` as JSON can say them."""
+        data: dict[str, Any] = {"log": LOG_VERSION}
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if value is not None and name in _LOGGED:
+                data[name] = _LOGGED[name](value)
+            elif value is not None and value is not False and value != () and name != "_verdict":
+                data[name] = value if isinstance(value, _PLAIN) else to_jsonable_python(value, fallback=repr)
+        return data
+
+    @classmethod
+    def from_log(cls, data: Mapping[str, Any]) -> APIResponse:
+        """The response that ``to_log`` wrote; ``ConfigError`` for something else. Typed objects come back as plain data."""
+        if data.get("log") != LOG_VERSION:
+            raise ConfigError("this is no log of a response, or one of another version")
+        fields = {name: value for name, value in data.items() if name in cls.__slots__}
+        for name, back in _BACK.items():
+            if name in fields:
+                fields[name] = back(fields[name])
+        return cls(**fields)
+
     def raise_for_error(self) -> APIResponse:
         """Itself when it is an answer; raises its ``error`` otherwise."""
         error = self.error
@@ -165,3 +195,25 @@ class APIResponse:
         text = self.completion or ""
         shown = text if len(text) <= 60 else text[:57] + "..."
         return f"<APIResponse {self.id} {self.model_internal} {self.finish_reason} {shown!r}>"
+
+
+def _attempts_back(items: Any) -> tuple[Attempt, ...]:
+    return tuple(Attempt(**{**item, "usage": Usage.from_dict(item["usage"])}) for item in items)
+
+
+LOG_VERSION = 1
+_PLAIN = (str, int, float, bool)
+_LOGGED: dict[str, Callable[[Any], Any]] = {
+    "prompt": lambda prompt: prompt.to_log(),
+    "sampling_params": lambda params: params.model_dump(mode="json", exclude_unset=True),
+    "content": lambda message: messages_to_log((message,))[0],
+    "usage": Usage.to_dict,
+    "attempts": lambda attempts: [{**attempt._asdict(), "usage": attempt.usage.to_dict()} for attempt in attempts],
+}
+_BACK: dict[str, Callable[[Any], Any]] = {
+    "prompt": Conversation.from_log,
+    "sampling_params": lambda data: SamplingParams(**data),
+    "content": lambda data: messages_from_log((data,))[0],
+    "usage": Usage.from_dict,
+    "attempts": _attempts_back,
+}

@@ -375,7 +375,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "blocking": blocking, "figures": figures, "rehearsal-models": rehearsal_models,
     "answers": lambda: of_docstring(answers), "faults": lambda: of_docstring(faults), "record-keys": record_keys,
     "flags-run": lambda: command("run"), "flags-ask": lambda: command("ask"), "flags-models": lambda: command("models"),
-    "flags-rehearse": lambda: command("rehearse"), "providers": providers_table,
+    "flags-rehearse": lambda: command("rehearse"), "flags-report": lambda: command("report"),
+    "flags-cache": lambda: command("cache"), "providers": providers_table,
     **{f"parameters-{name}": partial(parameters, name) for name in SHOWN},
 }
 

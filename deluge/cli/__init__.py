@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from deluge.cli.arguments import parsed
 from deluge.cli.ask import ask
+from deluge.cli.cache import cache
 from deluge.cli.models import list_models
 from deluge.cli.rehearse import rehearse
 from deluge.cli.report import report
@@ -19,7 +20,7 @@ from deluge.cli.signals import BROKEN_PIPE, Signals
 from deluge.cli.terminal import quiet_stdout, say
 from deluge.errors import DelugeError, MissingAPIKeyError
 
-COMMANDS = {"run": run, "ask": ask, "models": list_models, "rehearse": rehearse, "report": report}
+COMMANDS = {"run": run, "ask": ask, "models": list_models, "rehearse": rehearse, "report": report, "cache": cache}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

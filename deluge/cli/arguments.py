@@ -24,7 +24,7 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(prog="deluge", description="Sends prompts to LLMs, as fast as the quota allows.")
     parser.add_argument("--version", action="version", version=f"deluge {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-    for add in (_run, _ask, _models, _rehearse, _report):
+    for add in (_run, _ask, _models, _rehearse, _report, _cache):
         add(commands)
     options = parser.parse_args(argv)
     if options.command in ("run", "ask"):
@@ -70,6 +70,7 @@ def _client_flags(parser: argparse.ArgumentParser) -> None:
     add("--tpm", metavar="N", type=_count, help="tokens per minute (100,000)")
     add("--concurrency", metavar="N", type=_count, help="requests at the same time (225)")
     add("--timeout", metavar="S", type=_seconds, help="seconds per attempt (30)")
+    add("--cache", metavar="FILE", help="answers that were bought before are taken from this file, new ones go into it")
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
     loudness.add_argument("-v", "--verbose", action="count", default=0, help="say what happens; -vv: every attempt")
@@ -96,6 +97,15 @@ def _report(commands: Any) -> None:
     )
     parser.add_argument("file", metavar="FILE", help="the records that a run has written")
     parser.add_argument("-o", "--output", metavar="OUT", help="the page (FILE with the ending .html)")
+
+
+def _cache(commands: Any) -> None:
+    parser = commands.add_parser("cache", help="look at a cache of answers, or clear it",
+                                 description="Tells what a cache file holds and has saved, or clears it.")
+    parser.add_argument("action", choices=("stats", "clear"), help="what to do")
+    parser.add_argument("file", metavar="FILE", help="the file that --cache named")
+    parser.add_argument("--older-than", metavar="DAYS", type=_number(0, 36_500), help="clear only what is older")
+    parser.add_argument("--json", action="store_true", help="stats as one JSON object")
 
 
 def _count(text: str) -> int:

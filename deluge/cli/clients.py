@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from deluge import LLMClient
+from deluge.caches import SQLiteCache
 from deluge.cli.terminal import on_terminal
 from deluge.config import read_yaml
 from deluge.errors import ConfigError
@@ -32,6 +33,8 @@ def client_from(options: argparse.Namespace, *, any_model: bool = False, **more:
         raise ConfigError("which model? -m MODEL ('deluge models' lists them; rehearsal-echo needs no key)")
     params = {name: getattr(options, flag) for flag, name in _PARAMS.items() if getattr(options, flag) is not None}
     settings["sampling_params"] = _overlaid(settings.pop("sampling_params", None), params)
+    if options.cache is not None:
+        settings["cache"] = SQLiteCache(options.cache)
     settings["progress"] = settings.get("progress", "rich") if on_terminal() and not options.quiet else None
     return LLMClient.from_dict({**settings, **params, **more})
 
