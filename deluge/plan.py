@@ -7,11 +7,13 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, TypedDict, cast
 
 from deluge import _log
 from deluge._rowform import Row
 from deluge.config import ClientConfig, PoolEntry, resolved
+from deluge.dialects._headers import meant_for
 from deluge.endpoints import base_url_of, dialect_of, key_of, today
 from deluge.engine import Engine
 from deluge.errors import ConfigError
@@ -85,6 +87,7 @@ class Plan:
         self.options = request_options(config, options, None if reader is None else reader.schema)
         self._warned = warned
         self.timeout = _end_of(options.get("timeout"))
+        self._models = tuple(entry.model for entry in pool)
         pool, router = _pool_of(config, pool, router, options)
         self.prefer = _preferred(options.get("prefer_model"), pool, config)
         self._sized = _tools_size(self.options)
@@ -170,9 +173,11 @@ class Plan:
         if why is not None and (model.id, why) not in self._warned:
             self._warned.add((model.id, why))
             _log.event(_said, 20, why, model=model.id)
-        key = key_of(model, config.api_key, config.base_url)
+        key, options = key_of(model, config.api_key, config.base_url), self.options
+        if options.extra_headers and any(other is not model for other in self._models):
+            options = replace(options, extra_headers=meant_for(model, self._models, options.extra_headers))
         return RequestTemplate(
-            model, entry.params, self.options, base_url_of(model, config.base_url), key, dialect=dialect
+            model, entry.params, options, base_url_of(model, config.base_url), key, dialect=dialect
         )
 
     def _check_json(self, conversation: Conversation) -> None:

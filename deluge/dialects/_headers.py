@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+from deluge.models.model import Model
 from deluge.request import RequestTemplate, joined_headers
 
-# Headers that speak to one family of providers. In a mixed pool the user gives one set for all of them.
-_OWNED = {"anthropic-": "anthropic", "openai-": "openai", "x-goog-": "gemini", "x-amz": "bedrock"}
+# How headers begin that speak to some providers only, and to whom. In a mixed pool the user gives one set for all.
+_OWNERS: tuple[tuple[str, Callable[[Model], bool]], ...] = (
+    ("anthropic-", lambda model: _speaks(model, "anthropic") or model.has("anthropic_fields")),
+    ("openai-", lambda model: model.provider.name.startswith(("openai", "azure")) and not _speaks(model, "anthropic")),
+    ("x-goog-", lambda model: _speaks(model, "gemini")),
+    ("x-amz", lambda model: model.provider.name.startswith("bedrock")),
+    ("x-api-key", lambda model: model.provider.key_header == "x-api-key"),
+    ("api-key", lambda model: model.provider.key_header == "api-key"),
+    ("http-referer", lambda model: model.provider.name == "openrouter"),
+    ("x-title", lambda model: model.provider.name == "openrouter"),
+    ("x-openrouter-", lambda model: model.provider.name == "openrouter"),
+)
 
 
 def address(template: RequestTemplate, path: str) -> str:
@@ -22,7 +33,7 @@ def address(template: RequestTemplate, path: str) -> str:
     return f"{url}?{'&'.join(parts)}" if parts else url
 
 
-def headers(template: RequestTemplate, family: str, own: Mapping[str, str] | None = None) -> dict[str, str]:
+def headers(template: RequestTemplate, own: Mapping[str, str] | None = None) -> dict[str, str]:
     """Content type, key, the provider's own headers, the dialect's, then the user's over them."""
     base = {"content-type": "application/json", "accept": "application/json"}
     provider = template.model.provider
@@ -31,8 +42,7 @@ def headers(template: RequestTemplate, family: str, own: Mapping[str, str] | Non
         base[provider.key_header.lower()] = template.api_key if plain else f"Bearer {template.api_key}"
     base.update((name.lower(), value) for name, value in provider.headers.items())
     base.update(own or {})
-    families = (family, "bedrock") if template.model.has("sigv4") else (family,)
-    return joined_headers(base, _meant_for(template.options.extra_headers, families))
+    return joined_headers(base, template.options.extra_headers)
 
 
 def signer(template: RequestTemplate, service: str) -> tuple[str | None, Mapping[str, Any] | None]:
@@ -46,8 +56,20 @@ def signer(template: RequestTemplate, service: str) -> tuple[str | None, Mapping
     return None, None
 
 
-def _meant_for(extra: Mapping[str, str | None], families: tuple[str, ...]) -> Mapping[str, str | None]:
+def meant_for(
+    model: Model, pool: Iterable[Model], extra: Mapping[str, str | None]
+) -> Mapping[str, str | None]:
+    """The user's headers without those that speak to another provider of the pool, and not to this model's."""
+    pool = tuple(pool)
     return {
         name: value for name, value in extra.items()
-        if all(owner in families or not name.lower().startswith(prefix) for prefix, owner in _OWNED.items())
+        if all(owns(model) or not any(map(owns, pool)) for owns in _owners(name))
     }
+
+
+def _owners(name: str) -> Iterator[Callable[[Model], bool]]:
+    return (owns for prefix, owns in _OWNERS if name.lower().startswith(prefix))
+
+
+def _speaks(model: Model, dialect: str) -> bool:
+    return (model.dialect or model.provider.dialect) == dialect

@@ -82,11 +82,11 @@ def test_any_text_can_be_said(text: str) -> None:
     assert messages(text) == [{"role": "user", "content": text}]
 
 
-def test_headers_of_the_user_win_and_those_of_others_stay_out() -> None:
+def test_headers_of_the_user_win() -> None:
     row = model(provider={"headers": {"X-Title": "deluge"}})
     made = call(row, extra_headers={"Authorization": "Bearer mine", "anthropic-beta": "x", "X-Title": None, "a": "b"})
     assert made.headers["authorization"] == "Bearer mine" and made.headers["a"] == "b"
-    assert "anthropic-beta" not in made.headers and "x-title" not in made.headers
+    assert made.headers["anthropic-beta"] == "x" and "x-title" not in made.headers
 
 
 def test_azure_keeps_its_query_and_takes_its_own_header() -> None:

@@ -111,7 +111,7 @@ def _way(template: RequestTemplate, made: Fragments, version: str) -> _Way:
         own = {}
     if made.betas:
         own["anthropic-beta"] = ",".join(made.betas)
-    return _Way(json_bytes(body, "the body of the request")[:-1] + b",", headers(template, "anthropic", own))
+    return _Way(json_bytes(body, "the body of the request")[:-1] + b",", headers(template, own))
 
 
 def _service(base_url: str) -> str:

@@ -16,7 +16,7 @@ from deluge.dialects.bedrock.stream import streamed
 from deluge.dialects.bedrock.tools import tools_by_name
 from deluge.models.model import Model
 from deluge.prompt import Audio, File, Image, Text
-from deluge.request import OneCall, RequestContext
+from deluge.request import OneCall, RequestContext, RequestTemplate
 from deluge.response import APIResponse
 from deluge.wire import Framing, HttpCall, HttpReply, Note, ServerEvent, StreamDelta
 
@@ -84,9 +84,17 @@ def _fixed(ctx: RequestContext) -> _Fixed:
     return _Fixed(
         head=json_bytes(made.body, "the body of the request")[:-1] + b",",
         url=address(template, f"/model/{quote(template.model.name, safe='')}/{what}"),
-        headers=headers(template, "bedrock", accept), notes=made.notes, sign=sign, sign_args=sign_args,
+        headers=_headers(template, accept), notes=made.notes, sign=sign, sign_args=sign_args,
         tools="toolConfig" in made.body, spare_tools=made.spare_tools, marks=made.marks,
     )
+
+
+def _headers(template: RequestTemplate, accept: dict[str, str]) -> dict[str, str]:
+    """Anthropic's own headers are in the body of its models: see ``anthropic_beta``."""
+    fields = headers(template, accept)
+    if not template.model.has("anthropic_fields"):
+        return fields
+    return {name: value for name, value in fields.items() if not name.startswith("anthropic-")}
 
 
 def _body(ctx: RequestContext, fixed: _Fixed) -> tuple[bytes, tuple[Note, ...]]:

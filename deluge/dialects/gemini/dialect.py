@@ -91,8 +91,8 @@ def _url(template: RequestTemplate, stream: bool) -> str:
 def _headers(template: RequestTemplate) -> dict[str, str]:
     key = template.api_key
     if key and template.model.has("google_auth") and key.startswith(_API_KEYS):
-        return headers(replace(template, api_key=None), "gemini", {"x-goog-api-key": key})
-    return headers(template, "gemini")
+        return headers(replace(template, api_key=None), {"x-goog-api-key": key})
+    return headers(template)
 
 
 def _contents(ctx: RequestContext) -> bytes:

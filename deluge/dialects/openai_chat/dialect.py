@@ -71,7 +71,7 @@ def _fixed(ctx: RequestContext) -> _Fixed:
     return _Fixed(
         head=json_bytes(body, "the body of the request")[:-1] + b',"messages":',
         url=address(ctx.template, "/chat/completions"),
-        headers=headers(ctx.template, "openai"), notes=notes, sign=sign, sign_args=sign_args,
+        headers=headers(ctx.template), notes=notes, sign=sign, sign_args=sign_args,
     )
 
 

@@ -95,7 +95,7 @@ def _fixed(ctx: RequestContext) -> _Fixed:
     include = body.get("include")
     return _Fixed(
         head=json_bytes(body, "the body of the request")[:-1] + b',"input":',
-        url=address(ctx.template, "/responses"), headers=headers(ctx.template, "openai"), notes=notes,
+        url=address(ctx.template, "/responses"), headers=headers(ctx.template), notes=notes,
         sign=sign, sign_args=sign_args, background=body.get("background") is True,
         include=tuple(map(str, include)) if isinstance(include, list) else (),
     )
