@@ -133,6 +133,9 @@ def dialects() -> str:
 REMARKS = {
     "azure": "models by their deployment's name, on the resource's `/openai/v1`",
     "azure-deployments": "`azure-deployments:NAME`, for resources without `/openai/v1`",
+    "bedrock-mantle": "Claude in Anthropic's format, OpenAI's models in theirs; a bearer token, or AWS credentials",
+    "claude-aws": "`claude-aws:claude-opus-5-5`, run by Anthropic; `extra_headers={'anthropic-workspace-id': …}`",
+    "foundry": "Claude in Microsoft Foundry, by the usual name of its deployment",
     "bedrock": "a bearer token, or AWS credentials with the extra `aws`",
     "huggingface": "routes to many hosts",
     "openrouter": "routes to many hosts; says in the usage what a request cost",

@@ -136,6 +136,9 @@ GEMINI_3_6_FLASH = GEMINI_3_FLASH.but("sampling_fixed")
 GEMINI_3_7_FLASH = GEMINI_3_6_FLASH.but(efforts="low medium high")
 GEMINI_4 = GEMINI_3_7_FLASH.but(default_effort="medium")
 
+# Claude's format, as hosts of other models speak it.
+IN_CLAUDES_FORMAT = PLAIN.but("supports_tools reasoning budget_thinking thinking_disabled_ok no_seed")
+
 # -- open weights, as most hosts serve them --------------------------------------------------------------------------
 
 OPEN = PLAIN.but("supports_json supports_json_schema supports_tools")

@@ -158,3 +158,22 @@ def test_families(name, has, has_not):
     model = registry.get_model(name)
     assert {flag for flag in has.split() if not model.has(flag)} == set()
     assert {flag for flag in has_not.split() if model.has(flag)} == set()
+
+
+def test_names_that_are_in_use_are_known():
+    names = (Path(__file__).parent / "known_names.txt").read_text("utf-8").split()
+    assert len(names) > 320
+    assert [name for name in names if name not in _index.MODELS] == []
+
+
+@pytest.mark.parametrize("name", [
+    "gpt-6.2-astra", "gpt-6.2-sol", "gpt-6.1-sol", "gpt-6.1-terra", "gpt-6-luna", "gpt-5.4-nano", "claude-fable-5-2",
+    "claude-mythos-5-2", "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-4-6", "gemini-4-argon",
+    "gemini-3.8-flash", "gemini-3.5-flash-lite", "grok-4.7", "grok-4.3", "deepseek-v4-pro", "deepseek-flash",
+    "kimi-k3.1-pro", "kimi-k2.6", "minimax-m3.1-flash", "glm-5.3-flash", "mistral-large-4", "mistral-small-2603",
+    "muse-wonder-1.0", "muse-spark-1.3", "gpt-oss-120b-groq", "qwen3.8-27b-groq", "command-a",
+])
+def test_models_of_today_have_prices_and_windows(name):
+    model = registry.get_model(name)
+    assert model.price.input is not None and model.price.output is not None and model.prices_at is not None
+    assert model.context_window is not None

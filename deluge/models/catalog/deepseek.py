@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deluge.models import families as f
 from deluge.models.model import Provider
 from deluge.models.rows import PLAIN, rows_of
 
@@ -20,8 +21,8 @@ _V4 = _CHAT.but(
     " reasoning_content_back",
     efforts="low high max", default_effort="high", context=1_000_000, max_output=384_000,
 )
-_MESSAGES = PLAIN.but(
-    "peak_prices supports_tools reasoning thinking_disabled_ok budget_thinking no_seed",
+_MESSAGES = f.IN_CLAUDES_FORMAT.but(
+    "peak_prices",
     efforts="low high max", default_effort="high", context=1_000_000, max_output=384_000,
 )
 MODELS = (
