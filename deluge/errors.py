@@ -60,8 +60,8 @@ class ToolError(DelugeError):
 class MCPError(DelugeError):
     """An MCP server could not be reached or started, refused, or answered with an error.
 
-    ``server`` is its name. ``kind`` is connection, timeout, auth, permission, not_found, bad_request, server, parse or
-    cancelled. ``code`` is the error code of JSON-RPC, ``status_code`` the HTTP status, where there was one.
+    ``server`` is its name. ``kind`` is connection, timeout, auth, permission, not_found, rate_limit, bad_request,
+    server, parse or cancelled. ``code`` is the error code of JSON-RPC, ``status_code`` the HTTP status, where there was one.
     """
 
     def __init__(

@@ -16,12 +16,15 @@ from deluge.mcp.content import ResultPart, content_of
 from deluge.mcp.http import HttpChannel
 from deluge.mcp.inbox import Inbox
 from deluge.mcp.pending import Lost
+from deluge.mcp.protocol import MAX_MESSAGE
 from deluge.mcp.session import OnProgress, Session
 from deluge.mcp.stdio import StdioChannel
 from deluge.tools import MCPServer
 from deluge.tools.result import ToolFailure
+from deluge.transport import LeanTransport
 
 _SLICE = 1.0  # seconds of one wait for the lock, so that Ctrl-C gets through wherever a lock cannot be interrupted
+MAX_IDLE = 64  # sockets that are kept for the next calls over HTTP
 _T = TypeVar("_T")
 _logger = _log.logger("mcp")
 
@@ -109,8 +112,9 @@ class _Link:
         self.session: Session | None = None
         self._server = server
         self._lock = threading.Lock()
-        self._tries = 0
+        self._failures = 0
         self._failure: MCPError | None = None
+        self._transport = LeanTransport(max_idle=MAX_IDLE, max_wire=MAX_MESSAGE, max_body=MAX_MESSAGE)
         lifetime.owners.add(self)
 
     def run(self, work: Callable[[Session, float], _T], timeout: float | None, *, repeatable: bool) -> _T:
@@ -141,28 +145,26 @@ class _Link:
                 self.session = None
         if mine:
             _log.event(_logger, logging.INFO, f"{self._server}: {lost}", client=self._server.name)
-            session.channel.close(False)
+            session.channel.retire()
 
     def _opened(self, until: float) -> Session:
         """The present session, else a new one; threads that waited for a failing start share its failure."""
         session = self.session
         if session is not None and not session.channel.ended:
             return session
-        tries = self._tries
+        failures = self._failures
         while not self._lock.acquire(timeout=max(min(until - monotonic(), _SLICE), 0.0)):
             if monotonic() >= until:
                 raise self._error("did not begin in time", kind="timeout")
         try:
             if self.session is not None and not self.session.channel.ended:
                 return self.session
-            if self._tries != tries and self._failure is not None:
+            if self._failures != failures and self._failure is not None:
                 raise _copied(self._failure)
-            self._tries += 1
-            self._failure = None
             try:
                 self.session = self._begun(until)
             except MCPError as error:
-                self._failure = error
+                self._failures, self._failure = self._failures + 1, error
                 raise
             return self.session
         finally:
@@ -171,7 +173,7 @@ class _Link:
     def _begun(self, until: float) -> Session:
         server = self._server
         inbox = Inbox(server.name)
-        channel = StdioChannel(server, inbox) if server.url is None else HttpChannel(server, inbox)
+        channel = StdioChannel(server, inbox) if server.url is None else HttpChannel(server, inbox, self._transport)
         session = Session(server, channel, inbox)
         try:
             session.begin(until)
@@ -197,6 +199,7 @@ class _Link:
         """In the child: the session is the parent's."""
         self._lock = threading.Lock()
         self.session = self._failure = None
+        self._transport.forget()
 
 
 def _hint(server: MCPServer) -> str:

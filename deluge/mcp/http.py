@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from time import monotonic
 
@@ -18,11 +18,11 @@ from deluge.mcp import lifetime
 from deluge.mcp.inbox import Inbox
 from deluge.mcp.listener import Listener
 from deluge.mcp.pending import Lost, Pending
-from deluge.mcp.protocol import MAX_MESSAGE, STATELESS, Message, notification, routing_headers
+from deluge.mcp.protocol import STATELESS, Message, notification, routing_headers
 from deluge.mcp.refusal import Stopped, error_in, fail, refusal_of
 from deluge.tools import MCPServer
 from deluge.transport import Attempt, LeanTransport, StreamCut
-from deluge.wire import HttpCall, HttpReply
+from deluge.wire import HttpCall, HttpReply, ServerEvent
 
 SIDE_TIME = 5.0  # seconds for a message that nobody waits for
 GRACE = 2.0  # seconds for the end of a session
@@ -47,10 +47,10 @@ class HttpChannel:
     Token and headers go with every request. Redirects are not followed, so that nobody else ever sees them.
     """
 
-    def __init__(self, server: MCPServer, inbox: Inbox) -> None:
+    def __init__(self, server: MCPServer, inbox: Inbox, transport: LeanTransport) -> None:
         self._server = server
         self._inbox = inbox
-        self._transport = LeanTransport(max_idle=64, max_wire=MAX_MESSAGE, max_body=MAX_MESSAGE)
+        self._transport = transport
         self._version = ""
         self._session_id: str | None = None
         self._headers = self._all_headers()
@@ -164,21 +164,24 @@ class HttpChannel:
 
     def _read_events(self, reply: HttpReply, pending: Pending, attempt: Attempt, at: _Stream) -> None:
         events = server_events(reply.chunks or ())
+        while (event := self._next_event(events, pending, at)) is not None:
+            at.events += 1
+            at.last_id = event.id or at.last_id
+            at.pause = at.pause if event.retry is None else event.retry / 1000
+            if event.data:
+                self._inbox.read(event.data)
+            pending.tell()
+            if pending.ended:
+                attempt.extend(min(attempt.deadline, monotonic() + _TAIL))
+
+    def _next_event(self, events: Iterator[ServerEvent], pending: Pending, at: _Stream) -> ServerEvent | None:
+        """The next event; None at the end, and where the stream was cut if it can be taken up again there."""
         try:
-            for event in events:
-                at.events += 1
-                at.last_id = event.id or at.last_id
-                at.pause = at.pause if event.retry is None else event.retry / 1000
-                if event.data:
-                    self._inbox.read(event.data)
-                pending.tell()
-                if pending.ended:
-                    attempt.extend(min(attempt.deadline, monotonic() + _TAIL))
-                    for _ in events:
-                        pass
+            return next(events, None)
         except StreamCut as cut:
             if not pending.ended and (cut.kind != "connection" or not at.last_id):
                 fail(self._server, cut.kind, str(cut), sent=True)
+            return None
         except ValueError as error:
             raise MCPError(f"{self._server}: {error}", server=self._server.name, kind="parse") from None
 
@@ -207,6 +210,12 @@ class HttpChannel:
         if subscription is not None:
             headers = {**headers, **routing_headers(subscription["method"], subscription.get("params", {}))}
         self._listener = Listener(self._transport, self._server, headers, subscription, self._inbox, self._closed)
+
+    def retire(self) -> None:
+        """The server has forgotten the session: there is nothing to end, and each running request hears it by itself."""
+        self._closed.set()
+        if self._listener is not None:
+            self._listener.stop()
 
     def close(self, wait: bool = True) -> None:
         """Ends what is running and the session; without ``wait`` on a thread."""
@@ -245,7 +254,6 @@ class HttpChannel:
         """In the child: the sockets are the parent's, and so is the session."""
         self._closed = threading.Event()
         self._closed.set()
-        self._transport.forget()
         self._inbox.after_fork()
 
 

@@ -15,6 +15,7 @@ _SHOWN = 300  # characters of a body
 _WORDS = {
     401: ("auth", "wants authentication"), 403: ("permission", "does not permit this"),
     404: ("not_found", "is not at this url"), 405: ("not_found", "takes no messages at this url"),
+    429: ("rate_limit", "has had too many requests"),
 }
 
 

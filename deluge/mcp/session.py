@@ -18,6 +18,7 @@ from deluge.tools import MCPServer
 
 MAX_PAGES, MAX_TOOLS = 1_000, 100_000
 MAX_ROUNDS = 10  # of a stateless server that wants to know something before it answers
+_KINDS = {METHOD_NOT_FOUND: "not_found", -32600: "bad_request", -32602: "bad_request"}
 OnProgress = Callable[[Progress], object]
 
 
@@ -42,6 +43,9 @@ class Channel(Protocol):
 
     def listen(self, subscription: Message | None = None) -> None:
         """Begins to hear what the server says by itself; ``subscription`` asks a stateless one for it."""
+
+    def retire(self) -> None:
+        """Lets go of what the server has ended; never waits."""
 
     def close(self, wait: bool = True) -> None:
         """Ends it."""
@@ -167,7 +171,7 @@ class Session:
         code, words = error.get("code"), self.server.redacted(str(error.get("message", "")))
         raise self.error(
             f"answered {method} with an error: {words[:2_000] or 'no reason given'}",
-            kind="not_found" if code == METHOD_NOT_FOUND else "server", code=code if isinstance(code, int) else 0,
+            kind=_KINDS.get(code, "server") if isinstance(code, int) else "server", code=code if isinstance(code, int) else 0,
         )
 
     def error(self, words: str, *, kind: str, code: int | None = None) -> MCPError:

@@ -50,9 +50,13 @@ class StdioChannel:
         lifetime.channels.add(self)
         stdin, stdout, stderr = self.process.stdin, self.process.stdout, self.process.stderr
         assert stdin is not None and stdout is not None and stderr is not None
-        self._drainer = self._thread("stderr", self._drain, stderr)
-        self._thread("writer", self._write, stdin)
-        self._thread("reader", self._read, stdout)
+        try:
+            self._drainer = self._thread("stderr", self._drain, stderr)
+            self._thread("writer", self._write, stdin)
+            self._thread("reader", self._read, stdout)
+        except BaseException:  # no thread can be started
+            self._end_process(0.0)
+            raise
 
     def _thread(self, word: str, target: Callable[[IO[bytes]], None], pipe: IO[bytes]) -> threading.Thread:
         thread = threading.Thread(target=target, args=(pipe,), name=f"deluge-mcp-{word}", daemon=True)
@@ -190,6 +194,10 @@ class StdioChannel:
             self._end_process(GRACE)
         else:
             threading.Thread(target=self._end_process, args=(GRACE,), name="deluge-mcp-close", daemon=True).start()
+
+    def retire(self) -> None:
+        """The process has ended by itself."""
+        self.close(False)
 
     def _end_process(self, grace: float) -> None:
         for number, seconds in ((None, grace), (lifetime.TERMINATE, GRACE), (lifetime.KILL, GRACE)):

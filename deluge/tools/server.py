@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from typing_extensions import TypedDict
 
 from deluge import _env, _json
 from deluge.errors import ToolError
@@ -17,6 +19,20 @@ _BAD_VALUE = re.compile(r"[\r\n\0]|[^\x00-\xff]")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _SHORTEST_SECRET = 4  # what is shorter would blot out words
 VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28")
+
+
+class ServerSettings(TypedDict, total=False):
+    """What an ``MCPServer`` takes beside its name and url."""
+
+    token: str | None
+    headers: Mapping[str, str] | None
+    command: str | None
+    args: Sequence[str]
+    env: Mapping[str, str] | None
+    allowed_tools: Sequence[str] | None
+    cwd: str | None
+    timeout: float
+    protocol_version: str | None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -34,9 +50,9 @@ class MCPServer:
     token: str | None = None
     headers: Mapping[str, str] | None = None
     command: str | None = None
-    args: tuple[str, ...] = ()
+    args: Sequence[str] = ()
     env: Mapping[str, str] | None = None
-    allowed_tools: tuple[str, ...] | None = None
+    allowed_tools: Sequence[str] | None = None
     _: KW_ONLY
     cwd: str | None = None
     timeout: float = 60.0

@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
+from typing_extensions import Unpack
+
 from deluge import _plugins
 from deluge.errors import ToolError
 from deluge.prompt import ToolCall, ToolResult
 from deluge.tools.arguments import Arguments, PlainArguments, arguments_of_function, arguments_of_parameters
 from deluge.tools.docstring import read_docstring
 from deluge.tools.result import ToolFailure, result_content
-from deluge.tools.server import MCPServer, name_of_address
+from deluge.tools.server import MCPServer, ServerSettings, name_of_address
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _FROM_FUNCTION = object()
@@ -90,17 +92,21 @@ class Tool:
 
     @overload
     @classmethod
-    def from_mcp(cls, name: str | None = None, url: str | None = None, *, tool_name: str, **settings: Any) -> Tool: ...
+    def from_mcp(
+        cls, name: str | None = None, url: str | None = None, *, tool_name: str, **settings: Unpack[ServerSettings],
+    ) -> Tool: ...
 
     @overload
     @classmethod
     def from_mcp(
-        cls, name: str | None = None, url: str | None = None, *, tool_name: None = None, **settings: Any,
+        cls, name: str | None = None, url: str | None = None, *, tool_name: None = None,
+        **settings: Unpack[ServerSettings],
     ) -> list[Tool]: ...
 
     @classmethod
     def from_mcp(
-        cls, name: str | None = None, url: str | None = None, *, tool_name: str | None = None, **settings: Any,
+        cls, name: str | None = None, url: str | None = None, *, tool_name: str | None = None,
+        **settings: Unpack[ServerSettings],
     ) -> Tool | list[Tool]:
         """The tools of an MCP server, ready to be called; with ``tool_name`` that one alone.
 
