@@ -32,7 +32,7 @@ class Asking:
     _pool: tuple[PoolEntry, ...]
     _router: Router
     _engine: Engine
-    _book: HandleBook
+    _book: HandleBook[APIResponse]
     _showing: Showing
     _calls: weakref.WeakSet[Call]
     _cache_lock: threading.Lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 from typing_extensions import Self
 
 from deluge import lifecycle
-from deluge.asking import Asking
+from deluge.agent.agents import Agents
+from deluge.agent.future import Roster
 from deluge.calls import refuse_on_courier
 from deluge.config import ClientConfig, make_pool, params_for, read_yaml, settings_of, signature
 from deluge.engine import Engine
@@ -19,6 +21,7 @@ from deluge.errors import ConfigError
 from deluge.handles import HandleBook
 from deluge.params import SamplingParams
 from deluge.plan import LIMITS, engine_of
+from deluge.response import APIResponse
 from deluge.router import Router
 from deluge.showing import Showing
 from deluge.status import StatusSnapshot
@@ -26,7 +29,7 @@ from deluge.tasks import Call
 from deluge.tracker import StatusTracker
 
 
-class LLMClient(Asking):
+class LLMClient(Agents):
     """Sends prompts to a model, or to a pool of models, as fast as the limits allow. Safe to share between threads.
 
     ``LLMClient("gpt-4.1-mini", max_requests_per_minute=5_000)``. All arguments but the first are by keyword; what they mean
@@ -44,11 +47,12 @@ class LLMClient(Asking):
         self._pool = pool
         self._router = Router([entry.key for entry in pool], [entry.weight for entry in pool])
 
-    def _start(self, engine: Engine, book: HandleBook | None = None, showing: Showing | None = None) -> None:
+    def _start(self, engine: Engine, book: HandleBook[APIResponse] | None = None, showing: Showing | None = None) -> None:
         self._engine = engine
         self._book = book or HandleBook()
         self._showing = showing or Showing(engine, self.name)
         self._calls: weakref.WeakSet[Call] = weakref.WeakSet()
+        self._roster = Roster()
         self._cache_lock = threading.Lock()
         self._warned: set[str] = set()
         self._closed = False
@@ -177,17 +181,21 @@ class LLMClient(Asking):
         self._showing.reset()
 
     def close(self) -> None:
-        """Ends the tracker's display, cancels what this client has queued or running, and ends the threads.
+        """Ends the tracker's display, cancels what this client has queued or running, agents too, and ends the threads.
 
         The next call starts them again.
         """
+        self._roster.cancel_all("the client was closed")
         self._engine.close(list(self._calls))
         self._showing.close()
 
     def drain(self, timeout: float | None = None) -> bool:
         """Waits until nothing of this client is under way; False when that took longer than ``timeout`` seconds."""
         refuse_on_courier()
-        return self._engine.wait_until_done(list(self._calls), timeout)
+        end = None if timeout is None else time.monotonic() + timeout
+        ended = self._roster.wait(timeout)
+        left = None if end is None else max(0.0, end - time.monotonic())
+        return ended and self._engine.wait_until_done(list(self._calls), left)
 
     def __enter__(self) -> Self:
         self._check_open()
@@ -212,6 +220,7 @@ class LLMClient(Asking):
     def after_fork(self) -> None:
         """In a forked child: new locks; the parent keeps its display."""
         self._book.after_fork()
+        self._roster.after_fork()
         self._showing.after_fork()
         self._cache_lock = threading.Lock()
         self._local = threading.local()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import queue
 import threading
@@ -86,6 +87,10 @@ class Courier:
         """Answers to tasks that had ended: they are kept, not delivered."""
         self._jobs.put(lambda: _keep_late(pairs))
 
+    def put_job(self, job: Callable[[], None]) -> None:
+        """Something else that users can see, in its turn."""
+        self._jobs.put(job)
+
     def put_messages(self, messages: Iterable[tuple[str, str, dict[str, Any]]]) -> None:
         """Lines for the log."""
         self._jobs.put(lambda: _log(messages))
@@ -141,16 +146,27 @@ def _through_hooks(task: Task, response: APIResponse) -> APIResponse:
         if call.cache is not None and response.source == "api":
             keep(task, response)
         if call.postprocess is not None and response.source != "journal":
-            changed = _in_context(call, call.postprocess, response)
-            if changed is not None:
-                if not isinstance(changed, APIResponse):
-                    raise TypeError(f"postprocess returned {type(changed).__name__}, not an APIResponse or None")
-                response = changed
+            response = changed_by(functools.partial(_in_context, call, call.postprocess), response)
     except Exception as error:
-        response.is_error, response.error_kind = True, "postprocess"
-        response.error_message = f"{type(error).__name__}: {error}"
-        logger.warning("a hook raised %s", type(error).__name__, exc_info=error, extra={"deluge": {"task": task.id}})
+        blame(response, error)
     return response
+
+
+def changed_by(hook: Callable[[APIResponse], Any], response: APIResponse) -> APIResponse:
+    """What the hook makes of a response; ``TypeError`` when that is no response."""
+    changed = hook(response)
+    if changed is None:
+        return response
+    if not isinstance(changed, APIResponse):
+        raise TypeError(f"postprocess returned {type(changed).__name__}, not an APIResponse or None")
+    return changed
+
+
+def blame(response: APIResponse, error: Exception) -> None:
+    """The response becomes an error that says which exception a hook of the user's raised; it keeps its answer."""
+    response.is_error, response.error_kind = True, "postprocess"
+    response.error_message = f"{type(error).__name__}: {error}"
+    logger.warning("a hook raised %s", type(error).__name__, exc_info=error, extra={"deluge": {"task": response.id}})
 
 
 def keep(task: Task, response: APIResponse) -> None:

@@ -14,7 +14,7 @@ import queue
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from deluge import lifecycle
@@ -93,6 +93,12 @@ class Engine(Stepping):
             for _, response in pairs:
                 self.scheduler.tracker.finished(response)
             self.courier.put(pairs)
+
+    def on_courier(self, job: Callable[[], None]) -> None:
+        """Has the courier do this, in turn with the deliveries."""
+        with self._lock:
+            self._wake()
+            self.courier.put_job(job)
 
     def cancel(self, task: Task) -> APIResponse | None:
         """Ends one task; its response, which the courier delivers too. None when it had ended."""

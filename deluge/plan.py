@@ -72,8 +72,9 @@ class Plan:
 
     def __init__(
         self, engine: Engine, config: ClientConfig, pool: tuple[PoolEntry, ...], router: Router, options: CallOptions,
-        receiver: Receiver, cache_lock: threading.Lock | None, warned: set[Any],
+        receiver: Receiver, cache_lock: threading.Lock | None, warned: set[Any], tool_choice: str | None = None,
     ) -> None:
+        self._made_from = (engine, config, pool, router, options, receiver, cache_lock, warned)
         unknown = sorted(set(options) - OPTION_NAMES)
         if unknown:
             raise TypeError(
@@ -84,7 +85,7 @@ class Plan:
         self.config = config
         schema = options.get("output_schema")
         reader = None if schema is None else output_reader(schema)
-        self.options = request_options(config, options, None if reader is None else reader.schema)
+        self.options = request_options(config, options, None if reader is None else reader.schema, tool_choice)
         self._warned = warned
         self.timeout = _end_of(options.get("timeout"))
         self._models = tuple(entry.model for entry in pool)
@@ -108,6 +109,12 @@ class Plan:
             reader=reader, max_repairs=_repairs_of(config, options.get("max_repairs")),
             context=contextvars.copy_context() if config.postprocess is not None or config.cache is not None else None,
         )
+
+    def again(self, tool_choice: str | None = None, **changes: Any) -> Plan:
+        """The plan of the same call with other options (those of ``CallOptions``)."""
+        engine, config, pool, router, options, receiver, cache_lock, warned = self._made_from
+        changed = cast(CallOptions, {**options, **changes})
+        return Plan(engine, config, pool, router, changed, receiver, cache_lock, warned, tool_choice)
 
     def task(self, index: int, prompt: Any, sink: Any = None) -> Task:
         """The task of one prompt. ``ConfigError`` names the index of a prompt of the wrong type.
@@ -197,7 +204,9 @@ class Plan:
                 _log.event(_said, 30, notice, model=model.id)
 
 
-def request_options(config: ClientConfig, options: CallOptions, schema: Mapping[str, Any] | None) -> RequestOptions:
+def request_options(
+    config: ClientConfig, options: CallOptions, schema: Mapping[str, Any] | None, tool_choice: str | None = None
+) -> RequestOptions:
     """What the client and the call ask for beside parameters; checked."""
     cache, tier = options.get("cache"), options.get("service_tier")
     if cache is not None and cache not in CACHE_PATTERNS:
@@ -208,9 +217,9 @@ def request_options(config: ClientConfig, options: CallOptions, schema: Mapping[
         raise ConfigError(f"unknown service_tier {tier!r}; there are: {', '.join(SERVICE_TIERS)}")
     return RequestOptions(
         tools=_tools(options.get("tools")), output_schema=schema, cache=cache,
-        cache_ttl=_ttl(options.get("cache_ttl")), service_tier=tier, extra_headers=config.extra_headers,
-        extra_body=config.extra_body, use_responses_api=config.use_responses_api, background=config.background,
-        force_local_mcp=config.force_local_mcp, keep_raw=config.keep_raw,
+        cache_ttl=_ttl(options.get("cache_ttl")), service_tier=tier, tool_choice=tool_choice,
+        extra_headers=config.extra_headers, extra_body=config.extra_body, use_responses_api=config.use_responses_api,
+        background=config.background, force_local_mcp=config.force_local_mcp, keep_raw=config.keep_raw,
         allow_private_urls=config.allow_private_urls,
     )
 

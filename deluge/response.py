@@ -43,6 +43,8 @@ class APIResponse:
 
     ``usage`` and ``cost`` (dollars, None where a price is unknown) cover all attempts. ``latency`` is the time of the last
     attempt, ``queued`` the time before it was first sent (seconds); ``started_at`` and ``finished_at`` are epoch seconds.
+    ``paused``: the provider stopped in the middle of its turn, and goes on when the conversation is sent again. An agent
+    loop's ``trajectory`` tells its rounds.
     Mutable, so that a ``postprocess`` hook can change it. Compares by identity; pickles.
     """
 
@@ -61,6 +63,7 @@ class APIResponse:
     parsed: Any = None
     logprobs: Any = None
     finish_reason: FinishReason | None = None
+    paused: bool = False
     usage: Usage = NO_USAGE
     cost: float | None = None
     service_tier: str | None = None

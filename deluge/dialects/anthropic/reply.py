@@ -91,8 +91,8 @@ def answered(ctx: RequestContext, reply: HttpReply, data: Any) -> APIResponse:
     return APIResponse(
         model_internal=model.id, model_external=name if type(name) is str and name else model.name,
         provider=model.provider.name, prompt=ctx.prompt, sampling_params=template.params, status_code=reply.status,
-        content=Message("assistant", stamped(parts, model, NAME)), finish_reason=finish, usage=usage,
-        cost=cost_of(counts, usage, tier, model), service_tier=tier,
+        content=Message("assistant", stamped(parts, model, NAME)), finish_reason=finish, paused=word == "pause_turn",
+        usage=usage, cost=cost_of(counts, usage, tier, model), service_tier=tier,
         response_id=id if type(id) is str else None, request_id=request_id_of(reply.headers),
         container_id=_container(container), raw_response=data if keep else None,
         headers=reply.headers if keep else None,

@@ -1,0 +1,100 @@
+"""What the agents of one call have in common: a snapshot of tools, settings and hooks, and the plan of their requests."""
+
+from __future__ import annotations
+
+import contextvars
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from deluge.agent.toolbox import Toolbox
+from deluge.errors import ConfigError
+from deluge.plan import Plan
+from deluge.prompt import Conversation, Message
+from deluge.response import APIResponse
+from deluge.tasks import Task
+from deluge.wire import StreamDelta
+
+FINAL = (
+    "This was the last round: no more calls are possible. Give your final answer now, from what you have found out."
+)
+TOOL_TIMEOUT = 120.0  # seconds
+
+OnRound = Callable[[Conversation, APIResponse, int], Any]
+OnMessage = Callable[[Message], Any]
+OnText = Callable[[StreamDelta], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    """How an agent goes about it; checked."""
+
+    max_rounds: int = 5
+    on_round_complete: OnRound | None = None
+    on_message: OnMessage | None = None
+    on_text_delta: OnText | None = None
+    tool_timeout: float | None = TOOL_TIMEOUT
+    parallel_tools: bool = True
+    verbose: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.max_rounds, bool) or not isinstance(self.max_rounds, int) or self.max_rounds < 1:
+            raise ConfigError(f"max_rounds is a whole number from 1 on, not {self.max_rounds!r}")
+        timeout = self.tool_timeout
+        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0):
+            raise ConfigError(f"tool_timeout is a number of seconds above 0, or None, not {timeout!r}")
+        for name in ("on_round_complete", "on_message", "on_text_delta"):
+            hook = getattr(self, name)
+            if hook is not None and not callable(hook):
+                raise ConfigError(f"{name} is a function, not {type(hook).__name__}")
+
+
+class Assignment:
+    """Shared by the agents of one call, which are one call among the others for the scheduler too.
+
+    ``plan`` is for rounds in which tools may be called, ``last_plan`` for the last one. Rounds are delivered as they come:
+    the client's ``postprocess`` is kept for the final response.
+    """
+
+    def __init__(self, plan: Plan, habits: Habits, count: Callable[[], None]) -> None:
+        self.habits = habits
+        self.count = count  # one more request is to be expected
+        self.engine = plan.engine
+        self.context = contextvars.copy_context()
+        self.postprocess = plan.config.postprocess
+        self.end = math.inf if plan.timeout is None else plan.timeout
+        self.box = Toolbox(plan.options.tools)
+        self._lock = threading.Lock()
+        self._set(plan if self.box.told == plan.options.tools else plan.again(tools=self.box.told))
+
+    def _set(self, plan: Plan) -> None:
+        self.plan = plan
+        self.last_plan = plan.again(tool_choice="none") if plan.options.tools else plan
+        for one in (self.plan, self.last_plan):
+            one.call.postprocess = None
+            one.call.receiver = _RECEIVER
+            one.call.context = self.context if one.call.context is not None else None
+            if self.end < math.inf:
+                self.engine.ends_at(one.call, self.end)
+
+    def prepare(self) -> None:
+        """What is done once, by the first agent, before it asks."""
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the call's own timeout has passed."""
+        return time.monotonic() >= self.end
+
+
+class _Receiver:
+    """Hands each response to the agent that asked for it."""
+
+    def take(self, task: Task, response: APIResponse) -> None:
+        """One round's response; called on the courier."""
+        task.handle.put(response)
+
+
+_RECEIVER = _Receiver()
