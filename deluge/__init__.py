@@ -16,6 +16,7 @@ from deluge import _plugins
 from deluge._version import __version__
 
 if TYPE_CHECKING:
+    from deluge.agent import AgentFuture, AgentRound, ToolRun, Trajectory
     from deluge.client import LLMClient
     from deluge.errors import (
         APIConnectionError, APIError, APIStatusError, APITimeoutError, AuthenticationError, BadRequestError,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from deluge.wire import StreamDelta
 
 _HOMES = {
+    "agent": "AgentFuture AgentRound ToolRun Trajectory",
     "client": "LLMClient",
     "errors": "APIConnectionError APIError APIStatusError APITimeoutError AuthenticationError BadRequestError "
               "BudgetExceededError CancelledError ClosedError ConfigError ContentFilterError ContextLengthError DelugeError "
@@ -58,15 +60,15 @@ _HOMES = {
 _ROOM_OF = {name: room for room, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
-    "APIConnectionError", "APIError", "APIResponse", "APIStatusError", "APITimeoutError", "Attempt", "Audio",
-    "AuthenticationError", "BadRequestError", "BudgetExceededError", "CachePattern", "CancelledError", "ClosedError",
-    "ConfigError", "ContentFilterError", "ContextLengthError", "Conversation", "DelugeError", "File", "Image", "InputError",
-    "InternalServerError", "Interrupted", "LLMClient", "Limits", "MCPError", "MCPServer", "Message", "MissingAPIKeyError",
-    "Model", "NotFoundError", "OverloadedError", "Part", "PermissionDeniedError", "PostprocessError", "Price", "Provider",
-    "QuotaExhaustedError", "RateLimitError", "Raw", "Refusal", "RequestTooLargeError", "ResponseError", "ResponseFuture",
-    "ResponseParseError", "SamplingParams", "StatusSnapshot", "StatusTracker", "StreamDelta", "Text", "Thinking", "Tool",
-    "ToolCall", "ToolError", "ToolResult", "UnknownModelError", "Usage", "__version__", "find_models", "get_model",
-    "register_model", "register_provider",
+    "APIConnectionError", "APIError", "APIResponse", "APIStatusError", "APITimeoutError", "AgentFuture", "AgentRound",
+    "Attempt", "Audio", "AuthenticationError", "BadRequestError", "BudgetExceededError", "CachePattern", "CancelledError",
+    "ClosedError", "ConfigError", "ContentFilterError", "ContextLengthError", "Conversation", "DelugeError", "File", "Image",
+    "InputError", "InternalServerError", "Interrupted", "LLMClient", "Limits", "MCPError", "MCPServer", "Message",
+    "MissingAPIKeyError", "Model", "NotFoundError", "OverloadedError", "Part", "PermissionDeniedError", "PostprocessError",
+    "Price", "Provider", "QuotaExhaustedError", "RateLimitError", "Raw", "Refusal", "RequestTooLargeError", "ResponseError",
+    "ResponseFuture", "ResponseParseError", "SamplingParams", "StatusSnapshot", "StatusTracker", "StreamDelta", "Text",
+    "Thinking", "Tool", "ToolCall", "ToolError", "ToolResult", "ToolRun", "Trajectory", "UnknownModelError", "Usage",
+    "__version__", "find_models", "get_model", "register_model", "register_provider",
 ]
 
 

@@ -18,6 +18,7 @@ By itself a prompt is answered with its own last user text. What else it may bri
 | tools, and a text that names one | a call of it, arguments as for a schema; several names are called in parallel |
 | ``[[call NAME {"a": 1}]]`` | that call, with these arguments |
 | ``[[rounds 3]]`` | calls in three rounds before the answer |
+| ``[[pause]]`` (Messages API only) | a search of the provider's own and ``pause_turn``; sent again, the answer |
 | ``tool_choice`` ``required``, or a name | a call, whatever the text says |
 | the results of calls | a text that quotes them |
 | a reasoning effort | reasoning before the answer, the longer the higher the effort |

@@ -23,6 +23,7 @@ _TYPES = {
 _STOPS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
 _HEADERS = {"requests": "requests", "tokens": "tokens", "input_tokens": "input-tokens", "output_tokens": "output-tokens"}
 _WHY = "The rehearsal provider does not answer this."
+_SEARCH = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "rain"}}
 _MAX_EVENTS = 2000  # of one streamed text
 
 Wire = dict[str, Any]
@@ -67,6 +68,8 @@ class Messages:
         if answer.refusal or answer.finish == "content_filter":
             message["stop_reason"] = "refusal"
             message["stop_details"] = {"type": "refusal", "category": None, "explanation": answer.refusal or _WHY}
+        if "[[pause]]" in ask.text and ask.turns[-1].role != "assistant":
+            message.update(content=[dict(_SEARCH)], stop_reason="pause_turn")
         if body.get("stream"):
             reply.content_type = "text/event-stream; charset=utf-8"
             reply.chunks = tuple(_events(message))

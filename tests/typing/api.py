@@ -10,14 +10,14 @@ from typing_extensions import assert_type
 
 import deluge
 from deluge import (
-    APIConnectionError, APIError, APIResponse, APIStatusError, APITimeoutError, Attempt, Audio, AuthenticationError,
-    BadRequestError, BudgetExceededError, CachePattern, CancelledError, ClosedError, ConfigError, ContentFilterError,
-    ContextLengthError, Conversation, DelugeError, File, Image, InputError, InternalServerError, Interrupted, Limits,
-    LLMClient, MCPError, MCPServer, Message, MissingAPIKeyError, Model, NotFoundError, OverloadedError, Part,
-    PermissionDeniedError, PostprocessError, Price, Provider, QuotaExhaustedError, RateLimitError, Raw, Refusal,
-    RequestTooLargeError, ResponseError, ResponseFuture, ResponseParseError, SamplingParams, StatusSnapshot,
-    StatusTracker, StreamDelta, Text, Thinking, Tool, ToolCall, ToolError, ToolResult, UnknownModelError, Usage,
-    find_models, get_model, register_model, register_provider,
+    AgentFuture, AgentRound, APIConnectionError, APIError, APIResponse, APIStatusError, APITimeoutError, Attempt, Audio,
+    AuthenticationError, BadRequestError, BudgetExceededError, CachePattern, CancelledError, ClosedError, ConfigError,
+    ContentFilterError, ContextLengthError, Conversation, DelugeError, File, Image, InputError, InternalServerError,
+    Interrupted, Limits, LLMClient, MCPError, MCPServer, Message, MissingAPIKeyError, Model, NotFoundError,
+    OverloadedError, Part, PermissionDeniedError, PostprocessError, Price, Provider, QuotaExhaustedError,
+    RateLimitError, Raw, Refusal, RequestTooLargeError, ResponseError, ResponseFuture, ResponseParseError,
+    SamplingParams, StatusSnapshot, StatusTracker, StreamDelta, Text, Thinking, Tool, ToolCall, ToolError, ToolResult,
+    ToolRun, Trajectory, UnknownModelError, Usage, find_models, get_model, register_model, register_provider,
 )
 from deluge.testing import RehearsalServer
 from deluge.worklist import RecordWriter, Row, read_rows, record
@@ -127,6 +127,18 @@ assert_type(Conversation.from_unknown([])[0], Conversation)
 server = MCPServer("docs", url="https://example.org/mcp")
 assert_type(client.process_prompts(["a"], tools=[tool, server]), list[APIResponse])
 pattern: CachePattern = "tools_only"
+
+
+# -- agents -----------------------------------------------------------------------------------------------------------
+
+assert_type(client.run_agent_loop("x", tools=[tool], max_rounds=3, timeout=5), tuple[Conversation, APIResponse])
+agent = client.start_agent_loop_nowait(talk, tools=[len], on_text_delta=lambda delta: print(delta.text))
+assert_type(agent, AgentFuture)
+assert_type(client.wait_for_agent_loop(agent), tuple[Conversation, APIResponse])
+assert_type(client.process_agent_loops(["x"], max_concurrent_agents=2), list[tuple[Conversation, APIResponse]])
+trajectory: Trajectory = response.trajectory
+assert_type(trajectory.rounds, tuple[AgentRound, ...])
+assert_type(trajectory[0].tool_runs, tuple[ToolRun, ...])
 
 
 # -- models -----------------------------------------------------------------------------------------------------------
