@@ -374,8 +374,8 @@ def test_the_loop_stays_with_the_model_that_answered_first(rehearsal: RehearsalS
 
 def test_another_model_takes_over_and_keeps_the_conversation(rehearsal: RehearsalServer) -> None:
     with client_of(rehearsal, ["one", "two"], max_attempts=2) as client:
-        rehearsal.set_script(lambda number, request: Fault("404") if number > 1 and request.json.get("model") == first[0] else None)
         first = ["?"]
+        rehearsal.set_script(lambda _, request: Fault("404") if request.json["model"] == first[0] else None)
 
         def note(talk: Conversation, response: APIResponse, number: int) -> None:
             first[0] = response.model_internal if number == 1 else first[0]
@@ -389,7 +389,8 @@ def test_an_error_ends_the_loop_and_leaves_the_conversation_whole(rehearsal: Reh
     rehearsal.set_script(lambda number, request: Fault("400") if number == 2 else None)
     talk, response = client.run_agent_loop(Conversation().user(ADD_AND_MUL % 3), tools=[add, mul])
     assert (response.is_error, response.error_kind, response.status_code) == (True, "bad_request", 400)
-    assert response.trajectory.stop_reason == "error" and [one.error_kind for one in response.trajectory] == [None, "bad_request"]
+    assert response.trajectory.stop_reason == "error"
+    assert [one.error_kind for one in response.trajectory] == [None, "bad_request"]
     assert len(response.attempts) == 2 and response.usage == client.status().usage and response.usage.input_tokens > 0
     check_whole(talk)
     assert len(talk) == 3 and client.run_agent_loop(talk, tools=[add, mul])[1].completion == "The tool says: 3; 12"

@@ -68,7 +68,8 @@ def test_handles_are_futures_with_a_number(client: LLMClient) -> None:
 
 def test_a_handle_can_be_awaited(client: LLMClient) -> None:
     async def main() -> list[Any]:
-        return list(await asyncio.gather(*(client.start_agent_loop_nowait(ADD_AND_MUL % 2, tools=[add, mul]) for _ in range(5))))
+        handles = [client.start_agent_loop_nowait(ADD_AND_MUL % 2, tools=[add, mul]) for _ in range(5)]
+        return list(await asyncio.gather(*handles))
 
     assert [response.completion for _, response in asyncio.run(main())] == ["The tool says: 3; 12"] * 5
 
