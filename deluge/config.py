@@ -15,6 +15,7 @@ from deluge._plugins import load, names
 from deluge.errors import ConfigError
 from deluge.models.model import Limits, Model
 from deluge.models.registry import custom_model, get_model, resolve
+from deluge.models.rowfile import register_rows
 from deluge.params import CACHE_PATTERNS, ReasoningEffort, SamplingParams, Verbosity, describe
 
 SCALARS = (
@@ -266,13 +267,31 @@ def _check(config: ClientConfig, entries: Sequence[PoolEntry]) -> None:
 
 
 def settings_of(settings: Any) -> dict[str, Any]:
-    """A copy of a mapping of settings; ``ConfigError`` when it is none."""
+    """A copy of a mapping of settings, its ``models`` and ``providers`` registered; ``ConfigError`` when it is none."""
     if not isinstance(settings, Mapping):
         raise ConfigError(f"settings are a mapping of the constructor's arguments, not {type(settings).__name__}")
     strange = [key for key in settings if not isinstance(key, str)]
     if strange:
         raise ConfigError(f"LLMClient: unknown argument {strange[0]!r}")
-    return dict(settings)
+    rest = dict(settings)
+    models, providers = rest.pop("models", None), rest.pop("providers", None)
+    if isinstance(models, (str, Path)):
+        load_models(models)
+        models = None
+    register_rows(models, providers)
+    return rest
+
+
+def load_models(path: str | Path) -> list[Model]:
+    """The models of a YAML file, registered: its ``models`` and ``providers`` are rows for ``register_model`` and so on.
+
+    ``ConfigError`` names the row that is wrong.
+    """
+    data = read_yaml(path)
+    strange = sorted(map(str, data.keys() - {"models", "providers"}))
+    if strange:
+        raise ConfigError(f"{path}: a file of models has the keys models and providers, not {strange[0]!r}")
+    return register_rows(data.get("models"), data.get("providers"))
 
 
 def _same_twice(entries: Sequence[PoolEntry]) -> bool:
@@ -308,6 +327,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not plain YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path} must hold a mapping of settings, not {type(data).__name__}")
+    if isinstance(data.get("models"), str):  # another file, beside this one
+        data["models"] = str(Path(path).parent / data["models"])
     return data
 
 

@@ -18,6 +18,7 @@ from processes import environment, run
 from deluge.cli import main
 from deluge.cli.arguments import parsed
 from deluge.record import RECORD_KEYS
+from deluge.models.registry import forget
 from deluge.testing import RehearsalServer
 
 DELUGE = (sys.executable, "-m", "deluge")
@@ -263,6 +264,27 @@ def test_models(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"gpt-4.1", "gpt-4.1-mini"} <= {item["id"] for item in found} and all(item["input_price"] for item in found[:1])
     assert main(["models", "no such thing"]) == 1
     assert "provider:model" in capsys.readouterr().err
+
+
+def test_models_by_provider_flag_and_price(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def found(*words: str) -> list[dict[str, Any]]:
+        assert main(["models", "--json", *words]) == 0
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    everything = found()
+    claude = found("--provider", "claude")
+    assert {row["provider"] for row in claude} == {"anthropic"} and len(claude) < len(everything)
+    cheap = found("--flag", "images", "--flag", "supports_tools", "--without", "retired", "--max-input", "0.5",
+                  "--max-output", "2", "--sort", "input_price", "--limit", "4", "--min-context", "100_000")
+    assert len(cheap) == 4 and all({"supports_images", "supports_tools"} <= set(row["flags"]) for row in cheap)
+    assert [row["input_price"] for row in cheap] == sorted(row["input_price"] for row in cheap)
+    assert all(row["input_price"] <= 0.5 and row["output_price"] <= 2 and row["context_window"] >= 1e5 for row in cheap)
+    own = tmp_path / "own.yaml"
+    own.write_text("models:\n  - {id: my-own-model, base_url: 'http://localhost:1/v1', input_price: 0.25}\n", "utf-8")
+    assert [row["input_price"] for row in found("my-own-model", "--config", str(own))] == [0.25]
+    for wrong in ("--flag", "no_such"), ("--provider", "nobody"), ("--sort", "beauty"):
+        assert main(["models", *wrong]) == 2 and wrong[1] in capsys.readouterr().err
+    forget("my-own-model")
 
 
 def test_version_and_help(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,7 +78,18 @@ def _client_flags(parser: argparse.ArgumentParser) -> None:
 
 def _models(commands: Any) -> None:
     parser = commands.add_parser("models", help="list the models", description="Lists models with prices and limits.")
-    parser.add_argument("filter", metavar="FILTER", nargs="*", help="words that the id, provider or flags contain")
+    add = parser.add_argument
+    add("filter", metavar="FILTER", nargs="*", help="words that the id, provider or flags contain")
+    add("--provider", metavar="NAME", help="only this provider's")
+    add("--flag", metavar="FLAG", action="append", default=[], help="only those with this flag; repeat it")
+    add("--without", metavar="FLAG", action="append", default=[], help="only those without this flag; repeat it")
+    add("--max-input", metavar="DOLLARS", type=_number(0, 1e6), help="at most this price of a million input tokens")
+    add("--max-output", metavar="DOLLARS", type=_number(0, 1e6), help="at most this price of a million output tokens")
+    add("--min-context", metavar="TOKENS", type=_count, help="at least this context window")
+    add("--with-key", action="store_true", help="only those whose key is in the environment, or that need none")
+    add("--sort", metavar="BY", help="id, provider, input_price, output_price, context_window; - in front: largest first")
+    add("--limit", metavar="N", type=_count, help="no more than so many")
+    add("--config", metavar="FILE", help="YAML with models of your own, listed too")
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
 
 

@@ -6,26 +6,41 @@ import argparse
 import shutil
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 from deluge import _json
 from deluge.cli.signals import Signals
 from deluge.cli.terminal import say
+from deluge.config import read_yaml, settings_of
+from deluge.models.find import find_models
+from deluge.models.flags import FLAGS
 from deluge.models.model import Model
-from deluge.models.registry import models
 
 _HEADER = ("id", "provider", "$/M in", "$/M out", "context", "flags")
 
 
 def list_models(options: argparse.Namespace, signals: Signals) -> int:
     """Prints the models that all words fit; 1 when there is none."""
+    if options.config:
+        settings_of(read_yaml(options.config))
     words = [word.lower() for word in options.filter]
-    found = [model for model in models() if all(word in _searched(model) for word in words)]
+    flags: dict[str, Any] = {_flag(word): True for word in options.flag}
+    flags |= {_flag(word): False for word in options.without}
+    found = [model for model in find_models(
+        options.provider, max_input_price=options.max_input, max_output_price=options.max_output,
+        min_context_window=options.min_context, has_api_key=True if options.with_key else None, sort_by=options.sort, **flags,
+    ) if all(word in _searched(model) for word in words)][:options.limit]
     if not found:
-        return say(f"no model fits {' '.join(options.filter)!r}; any other is named as provider:model", code=1)
+        return say(f"no model fits {' '.join(options.filter) or 'that'!r}; any other is named as provider:model", code=1)
     lines = _json_lines(found) if options.json else _cut(_table(found))
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
     return 0
+
+
+def _flag(word: str) -> str:
+    """A flag as it is written in docs/models.md; ``supports_`` may be left out, as the table does."""
+    return word if word in FLAGS or f"supports_{word}" not in FLAGS else f"supports_{word}"
 
 
 def _searched(model: Model) -> str:

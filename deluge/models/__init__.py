@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from deluge import _plugins
 
 if TYPE_CHECKING:
+    from deluge.config import load_models
     from deluge.models.find import find_models
     from deluge.models.model import Limits, Model, Price, Provider
     from deluge.models.register import register_model, register_provider
@@ -15,13 +16,15 @@ if TYPE_CHECKING:
 _HOMES = {
     "find_models": "find", "Limits": "model", "Model": "model", "Price": "model", "Provider": "model",
     "register_model": "register", "register_provider": "register", "get_model": "registry",
+    "load_models": "config",
 }
 __all__ = [
-    "Limits", "Model", "Price", "Provider", "find_models", "get_model", "register_model", "register_provider",
+    "Limits", "Model", "Price", "Provider", "find_models", "get_model", "load_models", "register_model", "register_provider",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(_plugins.room(f"models.{_HOMES[name]}"), name)
+        home = _HOMES[name]
+        return getattr(_plugins.room(home if home == "config" else f"models.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
