@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Optional, TypedDict, Union
 
 import pytest
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, create_model, field_validator
 from rehearsing import client_of
 from stories import Story
 
@@ -213,6 +213,36 @@ def test_the_way_is_chosen_by_flags_and_schema(server: RehearsalServer, caplog: 
         assert way_of(server.requests[-1].body) == wanted, (form, dialect, flags, given)
     told = [text for text in caplog.messages if "cannot be held to a schema" in text]
     assert len(told) == sum(way[4] == "prompt" for way in ways)
+
+
+class Open(BaseModel):
+    counts: dict[str, int]
+
+
+class Tree(BaseModel):
+    name: str
+    children: list[Tree] = []
+
+
+class Wide(BaseModel):
+    f0: Optional[int] = None
+    f1: Optional[int] = None
+
+
+@pytest.mark.parametrize("dialect, schema, wanted", [
+    ("anthropic", Open, "tool"), ("bedrock", Open, "tool"), ("openai_chat", Open, "native"), ("gemini", Open, "native"),
+    ("anthropic", Tree, "tool"), ("gemini", Tree, "native"), ("anthropic", Wide, "native"),
+    ("anthropic", create_model("Wider", **{f"f{at}": (Optional[int], None) for at in range(25)}), "tool"),
+    ("anthropic", {"type": "object", "properties": {"a": {"enum": [{"b": 1}]}}}, "tool"),
+])
+def test_a_schema_that_the_providers_subset_cannot_say_goes_another_way(
+    server: RehearsalServer, dialect: str, schema: Any, wanted: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with client_for(server, "native", dialect) as client:
+        response = client.ask("'x' 1", output_schema=schema).raise_for_error()
+    assert way_of(server.requests[-1].body) == wanted and response.parsed is not None
+    told = [text for text in caplog.messages if "no strict form" in text]
+    assert len(told) == (dialect == "openai_chat")
 
 
 def way_of(body: Any) -> str:

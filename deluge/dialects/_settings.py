@@ -21,6 +21,8 @@ _OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "standard_only": ("default", "standard"),
 }
 
+UNSTRICT = "it has no strict form: the answer is checked, but the model is not held to every word of it"
+
 Setting = tuple[Any, "Note | None"]
 
 

@@ -50,7 +50,7 @@ def without_nulls(value: Any, schema: Any) -> Any:
 def _problems(value: Any, schema: Any, root: Any, path: str, references: int = 0) -> Iterator[str]:
     if schema is False:
         yield f"{path or 'the value'} is not allowed"
-    if not isinstance(schema, Mapping):
+    if not isinstance(schema, Mapping) or (value is None and schema.get("nullable") is True):  # as OpenAPI says it
         return
     place = _Place(root, schema, path, references)
     for word, rule in _RULES.items():

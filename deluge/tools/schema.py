@@ -26,6 +26,7 @@ _TYPES: dict[type[Any], str] = {
     str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null", list: "array", dict: "object",
 }
 _MAX_DEPTH = 60
+_MAX_NESTING = 10  # objects and lists inside each other
 
 Schema = dict[str, Any]
 Path = tuple[str, ...]
@@ -46,7 +47,7 @@ def strict_schema(schema: Mapping[str, Any]) -> Schema | None:
         root = _Strict(schema).of(schema, ())
     except (_NotStrict, TypeError, AttributeError, ValueError, RecursionError):
         return None
-    return root if root.get("type") == "object" else None
+    return root if root.get("type") == "object" and _nesting(root) <= _MAX_NESTING else None
 
 
 class _Strict:
@@ -108,6 +109,16 @@ class _Strict:
         result["properties"] = {name: value if name in required else _nullable(value) for name, value in made.items()}
         result["required"] = list(properties)
         result["additionalProperties"] = False
+
+
+def _nesting(schema: Any) -> int:
+    """How many objects and lists lie inside each other, at most; what is behind a reference counts from its own top."""
+    if not isinstance(schema, Mapping):
+        return 0
+    inside = [*schema.get("properties", {}).values(), *filter(None, [schema.get("items")])]
+    beside = [*schema.get("anyOf", ()), *schema.get("$defs", {}).values(), *schema.get("definitions", {}).values()]
+    return max((1 + max(map(_nesting, inside), default=0)) if "properties" in schema or "items" in schema else 0,
+               max(map(_nesting, beside), default=0))
 
 
 def _target(ref: str, root: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from deluge.dialects.gemini import DIALECT
+from deluge.dialects.gemini.schema import json_schema
 from deluge.errors import InputError
 from deluge.models.model import Model, Provider
 from deluge.models.registry import get_model
@@ -460,3 +461,20 @@ def test_what_is_asked_for_is_sent_or_noted(
     assert made.body != plain.body or name in {note.parameter for note in made.notes}
     for note in made.notes:
         assert note.parameter in (*params, *options) and note.reason
+
+
+def test_schemas_say_what_gemini_would_pass_over() -> None:
+    node = {"type": "object", "required": ["kind", "next"], "properties": {
+        "kind": {"const": "n"}, "next": {"$ref": "#/definitions/Node", "description": "the next"}, "flag": {"const": True},
+        "size": {"type": "string", "minLength": 2, "default": "ab", "description": "How big."}, "pick": {"enum": ["a", None]},
+    }}
+    made = json_schema({"type": "object", "properties": {"top": {"allOf": [{"$ref": "#/definitions/Node"}]}},
+                        "required": ["top"], "definitions": {"Node": node}})
+    assert made["required"] == ["top"] and made["properties"] == {"top": {"$ref": "#/$defs/Node"}}
+    assert "definitions" not in made and made["$defs"]["Node"] == {"type": "object", "required": ["kind"], "properties": {
+        "kind": {"enum": ["n"], "type": "string"}, "flag": {"description": "(const: True)"},
+        "next": {"anyOf": [{"$ref": "#/$defs/Node"}], "description": "the next"},
+        "size": {"type": "string", "description": "How big. (minLength: 2, default: ab)"},
+        "pick": {"anyOf": [{"enum": ["a"], "type": "string"}, {"type": "null"}]},
+    }}
+    assert json_schema({"type": "object", "properties": 7}) == {"type": "object", "properties": 7}

@@ -54,6 +54,11 @@ def test_the_checker_agrees_with_jsonschema(schema: dict[str, Any], value: Any) 
     assert (problem_with(value, schema) is None) == jsonschema.Draft202012Validator(schema).is_valid(value)
 
 
+def test_nullable_is_read_as_openapi_means_it() -> None:
+    schema = {"properties": {"a": {"type": "string", "nullable": True}, "b": {"type": "string", "nullable": False}}}
+    assert problem_with({"a": None}, schema) is None and problem_with({"b": None}, schema) is not None
+
+
 @pytest.mark.parametrize("value, schema, words", [
     ({"a": 1}, {"properties": {"a": {"type": "string"}}}, "a is not of type string"),
     ({"a": [1, "x"]}, {"properties": {"a": {"items": {"type": "integer"}}}}, "a[1] is not of type integer"),

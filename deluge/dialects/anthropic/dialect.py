@@ -12,6 +12,7 @@ from deluge.dialects._parts import json_bytes
 from deluge.dialects.anthropic.body import Fragments, fragments
 from deluge.dialects.anthropic.messages import wire_prompt
 from deluge.dialects.anthropic.reply import parsed
+from deluge.dialects.anthropic.schema import takes_schema
 from deluge.dialects.anthropic.stream import streamed
 from deluge.models.model import Model
 from deluge.prompt import Audio, File, Image, Text
@@ -54,6 +55,10 @@ class AnthropicMessages(OneCall):
         return type(part) is Audio or not (
             model.has("no_media_urls") or (type(part) is File and part.media_type != "application/pdf")
         )
+
+    def takes_schema(self, template: RequestTemplate) -> bool:
+        """Whether structured output can say the whole of the call's schema."""
+        return takes_schema(template)
 
     def parse(self, ctx: RequestContext, reply: HttpReply) -> APIResponse:
         """The answer, or the error with its verdict."""

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from deluge.request import RequestTemplate
+from deluge.tools.roots import recursive_definitions
+
 Schema = dict[str, Any]
 
 _FORMATS = frozenset({
@@ -23,6 +26,7 @@ _READ = frozenset({
 _ANYTHING: tuple[Schema, ...] = tuple({"type": name} for name in ("string", "number", "boolean", "null"))
 # A request may hold Claude to so many tools, and these to so many optional or several-typed properties in all.
 MAX_TOOLS, MAX_OPTIONAL, MAX_UNIONS = 20, 24, 16
+_NARROWING = ("values", "properties", "allOf", "definitions that", "choices among")
 
 
 @dataclass(slots=True)
@@ -34,12 +38,25 @@ class Closed:
     optional: int = 0
     unions: int = 0
 
+    @property
+    def narrowed(self) -> tuple[str, ...]:
+        """What of it the subset cannot say at all. Limits are another matter: told in words and checked, they lose nothing."""
+        return tuple(dict.fromkeys(lost for lost in self.lost if lost.startswith(_NARROWING)))
+
+
+def takes_schema(template: RequestTemplate) -> bool:
+    """Whether Claude's structured output can say the whole of this call's ``output_schema``."""
+    closed = closed_schema(template.options.output_schema or {})
+    return closed is not None and not closed.narrowed and closed.optional <= MAX_OPTIONAL and closed.unions <= MAX_UNIONS
+
 
 def closed_schema(schema: Mapping[str, Any]) -> Closed | None:
     """The schema in the subset; None where it is no schema, or nested too deeply. The given one is not changed."""
     walk = Closed()
     try:
         walk.schema = _of(schema, walk)
+        if recursive_definitions(schema):
+            walk.lost.append("definitions that refer to themselves")
     except (TypeError, AttributeError, ValueError, RecursionError):
         return None
     return walk
@@ -94,6 +111,8 @@ def _several(schema: Mapping[str, Any], kinds: list[str], walk: Closed) -> Schem
 
 def _shape(schema: Mapping[str, Any], kind: str | None, walk: Closed) -> Schema:
     if _literal(schema):
+        if any(isinstance(value, (Mapping, list)) for value in [*(schema.get("enum") or ()), schema.get("const")]):
+            walk.lost.append("choices among objects or lists")
         return {name: schema[name] for name in ("enum", "const") if name in schema}
     branches = schema.get("anyOf") or schema.get("oneOf")
     if branches:

@@ -108,8 +108,8 @@ class StrictTools:
         if closed is None:
             return "its schema cannot be read"
         # Unasked, nothing may be lost: a limit that only the description tells is weaker than none is for a checker.
-        if any(lost.startswith(("values", "properties", "allOf")) for lost in closed.lost):
-            return f"its schema has no strict form ({', '.join(dict.fromkeys(closed.lost))})"
+        if closed.narrowed:
+            return f"its schema has no strict form ({', '.join(closed.narrowed)})"
         if (self.tools + 1 > MAX_TOOLS or self.optional + closed.optional > MAX_OPTIONAL
                 or self.unions + closed.unions > MAX_UNIONS):
             return "a request may have only so many strict tools, optional and several-typed properties"

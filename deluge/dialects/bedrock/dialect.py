@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from deluge.dialects._headers import address, headers, signer
 from deluge.dialects._parts import json_bytes
+from deluge.dialects.anthropic.schema import takes_schema
 from deluge.dialects.bedrock.body import Fragment, fragments
 from deluge.dialects.bedrock.messages import wire_prompt
 from deluge.dialects.bedrock.reply import parsed
@@ -44,6 +45,10 @@ class BedrockConverse(OneCall):
     def takes_url(self, model: Model, part: Image | File | Audio) -> bool:
         """Whether the provider fetches this itself: nothing but what lies in S3."""
         return False
+
+    def takes_schema(self, template: RequestTemplate) -> bool:
+        """Whether structured output can say the whole of the call's schema."""
+        return takes_schema(template)
 
     def parse(self, ctx: RequestContext, reply: HttpReply) -> APIResponse:
         """The answer, or the error with its verdict."""

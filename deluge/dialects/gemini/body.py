@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deluge.dialects import _settings
+from deluge.dialects.gemini.schema import json_schema
 from deluge.errors import InputError
 from deluge.request import RequestTemplate
 from deluge.tools import MCPServer, Tool
@@ -153,7 +154,7 @@ def _format(template: RequestTemplate, notes: _Notes) -> Fragment:
     json = {"responseMimeType": "application/json"}
     if schema is not None:
         if model.has("supports_json_schema"):
-            return {**json, "responseJsonSchema": dict(schema)}
+            return {**json, "responseJsonSchema": json_schema(schema)}
         notes.add("output_schema", "the model takes no schema")
     if not template.params.json_mode:
         return {}
@@ -191,7 +192,7 @@ def _function(tool: Tool | MCPServer) -> Fragment:
             "here"
         )
     told = {"description": tool.description} if tool.description else {}
-    return {"name": tool.name, **told, "parametersJsonSchema": dict(tool.parameters)}
+    return {"name": tool.name, **told, "parametersJsonSchema": json_schema(tool.parameters)}
 
 
 def _calling(template: RequestTemplate, named: bool, mixed: bool, notes: _Notes) -> Fragment:

@@ -185,6 +185,8 @@ def _format(template: RequestTemplate, notes: _Notes) -> Fragment:
             shape: Fragment = {"name": "response", "schema": dict(schema), "strict": False}
             if strict is not None:
                 shape.update(schema=strict, strict=True)
+            else:
+                notes.add("output_schema", _settings.UNSTRICT)
             return {"response_format": {"type": "json_schema", "json_schema": shape}}
         notes.add("output_schema", "the model takes no schema")
     if template.params.json_mode:

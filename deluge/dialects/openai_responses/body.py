@@ -93,6 +93,8 @@ def _format(template: RequestTemplate, notes: _Notes) -> Fragment | None:
     if schema is not None:
         if model.has("supports_json_schema"):
             strict = strict_schema(schema)
+            if strict is None:
+                notes.add("output_schema", _settings.UNSTRICT)
             return {
                 "type": "json_schema", "name": "response", "schema": dict(schema) if strict is None else strict,
                 "strict": strict is not None,
