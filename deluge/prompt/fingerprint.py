@@ -12,6 +12,9 @@ from deluge.prompt.message import Message
 from deluge.prompt.parts import PART_NAMES
 
 
+_TYPE = "\0type"  # no JSON that a user writes has such a key
+
+
 def fingerprint(messages: Iterable[Message]) -> str:
     """64 hex digits over roles and parts, in order."""
     return hashlib.sha256(canonical([_message(message) for message in messages])).hexdigest()
@@ -19,6 +22,13 @@ def fingerprint(messages: Iterable[Message]) -> str:
 
 def canonical(value: Any) -> bytes:
     """JSON with sorted keys and no spaces: equal values give equal bytes. Unknown types go in by their repr."""
+    try:
+        return _dumped(value)
+    except TypeError:  # keys of several types, which cannot be sorted as they are
+        return _dumped(_with_text_keys(value))
+
+
+def _dumped(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain).encode("ascii")
 
 
@@ -34,16 +44,22 @@ def _part(part: Any) -> list[Any]:
 
 
 def _plain_parts(value: Any) -> Any:
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return [_part(item) if type(item) in PART_NAMES else item for item in value]
-    return value
+    return _part(value) if type(value) in PART_NAMES else value
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, (bytes, bytearray)):
-        return hashlib.sha256(bytes(value)).hexdigest()
+        return {_TYPE: "bytes", "sha256": hashlib.sha256(bytes(value)).hexdigest()}
     if isinstance(value, (set, frozenset)):
-        return sorted(value, key=repr)
-    return repr(value)
+        return {_TYPE: "set", "items": sorted(value, key=repr)}
+    return {_TYPE: type(value).__name__, "repr": repr(value)}
+
+
+def _with_text_keys(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, str) else f"{_TYPE}{key!r}": _with_text_keys(item) for key, item in value.items()}
+    return [_with_text_keys(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -9,7 +9,7 @@ from typing import Any
 from deluge.errors import ConfigError
 from deluge.prompt.media import Audio, File, Image
 from deluge.prompt.message import Message
-from deluge.prompt.parts import PART_NAMES, PART_TYPES
+from deluge.prompt.parts import PART_NAMES, PART_TYPES, Text
 
 LOG_VERSION = 1
 
@@ -20,7 +20,7 @@ def messages_to_log(messages: Iterable[Message], *, lossless: bool = True) -> li
 
 
 def messages_from_log(data: Iterable[Mapping[str, Any]]) -> list[Message]:
-    """The messages that a lossless ``messages_to_log`` wrote."""
+    """The messages that ``messages_to_log`` wrote; in a compact log a text stands where a medium was."""
     return [Message(item["role"], tuple(_part_back(part) for part in item["parts"]), item.get("name")) for item in data]
 
 
@@ -37,19 +37,25 @@ def _part(part: Any, lossless: bool) -> dict[str, Any]:
         value = getattr(part, field)
         if value is None or value is False:
             continue
-        key = "kind" if field == "type" else field
-        data[key] = _value(value, lossless)
+        if field == "content" and _are_parts(value):
+            data["parts"] = [_part(item, lossless) for item in value]
+        else:
+            data["kind" if field == "type" else field] = _value(value)
     if isinstance(part, (Image, File, Audio)) and part.data is not None and not lossless:
         del data["data"]
-        data["omitted"] = part.digest()
+        data["omitted"], data["size"] = part.digest(), len(part.data)
     return data
 
 
-def _value(value: Any, lossless: bool) -> Any:
+def _are_parts(value: Any) -> bool:
+    return isinstance(value, (tuple, list)) and len(value) > 0 and all(type(item) in PART_NAMES for item in value)
+
+
+def _value(value: Any) -> Any:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
     if isinstance(value, tuple):
-        return [_part(item, lossless) if type(item) in PART_NAMES else item for item in value]
+        return list(value)
     if isinstance(value, Mapping):
         return dict(value)
     return value
@@ -61,11 +67,11 @@ def _part_back(data: Mapping[str, Any]) -> Any:
     if cls is None:
         raise ConfigError(f"a log holds a part of unknown type {data.get('type')!r}")
     if "omitted" in fields:
-        raise ConfigError("this log is compact: its media were left out, so that it cannot be read back")
+        return Text(f"[{data['type']} left out of this log: {fields.get('media_type')}, {fields.get('size', 0):,} bytes]")
     if "kind" in fields:
         fields["type"] = fields.pop("kind")
     if cls in (Image, File, Audio) and "data" in fields:
         fields["data"] = base64.b64decode(fields["data"])
-    if isinstance(fields.get("content"), list):
-        fields["content"] = tuple(_part_back(item) for item in fields["content"])
+    if "parts" in fields:
+        fields["content"] = tuple(_part_back(item) for item in fields.pop("parts"))
     return cls(**fields)

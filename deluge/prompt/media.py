@@ -5,37 +5,44 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
-from deluge.errors import InputError
+from deluge.errors import ConfigError, InputError
 from deluge.prompt.sniff import pixels_of
-from deluge.prompt.sources import Source, read_source
+from deluge.prompt.sources import Found, Source, kind_of, read_source
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A picture. Exactly one of ``data``, ``url`` and ``file_id`` is set."""
+    """A picture: from a path, URL, data URL, base64, bytes, file object, PIL image or a provider's file id.
 
-    data: bytes | None = None
-    url: str | None = None
-    file_id: str | None = None
-    media_type: str = "image/png"
-    detail: str = "auto"
-    name: str | None = None
+    ``Image("chart.png")`` reads it at once; URLs are not fetched here. What it holds is in one of ``data`` (bytes), ``url``
+    and ``file_id``. Without ``media_type`` the first bytes tell it, or the name's ending. ``detail``: low, high or auto,
+    where a provider takes it. ``InputError`` for a file that is not there or is no image, ``ConfigError`` for what is no
+    source.
+    """
+
+    data: bytes | None
+    url: str | None
+    file_id: str | None
+    media_type: str
+    detail: str
+    name: str | None
+
+    def __init__(
+        self, data: Source | None = None, url: str | None = None, file_id: str | None = None,
+        media_type: str | None = None, detail: str = "auto", name: str | None = None,
+    ) -> None:
+        found = _found("Image", data, url, file_id, media_type, name)
+        kind = _kind(found, media_type, "image/", "no image", strict=type(data) is not bytes)
+        _fill(self, found, media_type=kind or "image/png", detail=detail)
 
     @classmethod
     def of(cls, source: Source | Image, media_type: str | None = None, detail: str = "auto", name: str | None = None) -> Image:
-        """An image from a path, URL, data URL, base64, bytes, file object, PIL image or a provider's file id.
-
-        Without ``media_type`` the first bytes tell it, or the name's ending. URLs are not fetched here.
-        ``InputError`` for a file that is not there or is no image, ``ConfigError`` for what is no source.
-        """
+        """``Image(source)``, but what is an Image already is given back, and bytes that are no image are refused."""
         if isinstance(source, Image):
             return source
-        found = read_source(source, media_type, name)
-        kind = found.media_type
-        if media_type is None and found.data is not None and not str(kind).startswith("image/"):
-            raise InputError(f"{found.shown} is no image (it is {kind or 'of no type that is known'})")
-        return cls(found.data, found.url, found.file_id, kind or "image/png", detail, found.name)
+        return cls(None if source is None else _as_source(source), None, None, media_type, detail, name)
 
     @property
     def size(self) -> int | None:
@@ -54,26 +61,32 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A document. Exactly one of ``data``, ``url`` and ``file_id`` is set."""
+    """A document: from a path, URL, data URL, base64, bytes, file object or a provider's file id.
 
-    data: bytes | None = None
-    url: str | None = None
-    file_id: str | None = None
-    media_type: str = "application/pdf"
-    name: str | None = None
+    ``File("report.pdf")`` reads it at once; URLs are not fetched here. What it holds is in one of ``data`` (bytes), ``url``
+    and ``file_id``. Without ``media_type`` the first bytes tell it, or the name's ending. ``InputError`` for a file that is
+    not there, ``ConfigError`` for what is no source.
+    """
+
+    data: bytes | None
+    url: str | None
+    file_id: str | None
+    media_type: str
+    name: str | None
+
+    def __init__(
+        self, data: Source | None = None, url: str | None = None, file_id: str | None = None,
+        media_type: str | None = None, name: str | None = None,
+    ) -> None:
+        found = _found("File", data, url, file_id, media_type, name)
+        # What is not here is most often a PDF.
+        kind = found.media_type or ("application/pdf" if found.data is None else "application/octet-stream")
+        _fill(self, found, media_type=kind)
 
     @classmethod
     def of(cls, source: Source | File, media_type: str | None = None, name: str | None = None) -> File:
-        """A document from a path, URL, data URL, base64, bytes, file object or a provider's file id.
-
-        Without ``media_type`` the first bytes tell it, or the name's ending. URLs are not fetched here.
-        ``InputError`` for a file that is not there, ``ConfigError`` for what is no source.
-        """
-        if isinstance(source, File):
-            return source
-        found = read_source(source, media_type, name)
-        kind = found.media_type
-        return cls(found.data, found.url, found.file_id, kind or _unknown(found.data), found.name)
+        """``File(source)``, but what is a File already is given back."""
+        return source if isinstance(source, File) else cls(_as_source(source), None, None, media_type, name)
 
     @property
     def size(self) -> int | None:
@@ -87,28 +100,30 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """Sound. ``data`` are the bytes of a wav or mp3 file."""
+    """Sound (wav, mp3 …): from a path, URL, data URL, base64, bytes, file object or a provider's file id.
 
-    data: bytes | None = None
-    media_type: str = "audio/wav"
-    url: str | None = None
-    file_id: str | None = None
-    name: str | None = None
+    ``Audio("call.mp3")`` reads it at once; URLs are not fetched here. Without ``media_type`` the first bytes tell it, or
+    the name's ending. ``InputError`` for a file that is not there or is no sound, ``ConfigError`` for what is no source.
+    """
+
+    data: bytes | None
+    media_type: str
+    url: str | None
+    file_id: str | None
+    name: str | None
+
+    def __init__(
+        self, data: Source | None = None, media_type: str | None = None, url: str | None = None,
+        file_id: str | None = None, name: str | None = None,
+    ) -> None:
+        found = _found("Audio", data, url, file_id, media_type, name)
+        kind = _kind(found, media_type, "audio/", "no sound", strict=type(data) is not bytes)
+        _fill(self, found, media_type=kind or "audio/wav")
 
     @classmethod
     def of(cls, source: Source | Audio, media_type: str | None = None, name: str | None = None) -> Audio:
-        """Sound from a path, URL, data URL, base64, bytes, file object or a provider's file id.
-
-        Without ``media_type`` the first bytes tell it, or the name's ending. URLs are not fetched here.
-        ``InputError`` for a file that is not there or is no sound, ``ConfigError`` for what is no source.
-        """
-        if isinstance(source, Audio):
-            return source
-        found = read_source(source, media_type, name)
-        kind = found.media_type
-        if media_type is None and found.data is not None and not str(kind).startswith("audio/"):
-            raise InputError(f"{found.shown} is no sound (it is {kind or 'of no type that is known'})")
-        return cls(found.data, kind or "audio/wav", found.url, found.file_id, found.name)
+        """``Audio(source)``, but what is an Audio already is given back, and bytes that are no sound are refused."""
+        return source if isinstance(source, Audio) else cls(_as_source(source), media_type, name=name)
 
     @property
     def size(self) -> int | None:
@@ -132,6 +147,36 @@ def data_url(media: Image | File | Audio) -> str:
     return f"data:{media.media_type};base64,{base64.b64encode(media.data or b'').decode('ascii')}"
 
 
-def _unknown(data: bytes | None) -> str:
-    """The media type of a file that does not tell it: what is not here is most often a PDF."""
-    return "application/pdf" if data is None else "application/octet-stream"
+def _as_source(source: Any) -> Any:
+    """Bytes of whatever kind as a view of them: they are looked at, not taken as they are."""
+    return memoryview(source) if type(source) is bytes else source
+
+
+def _found(what: str, data: Any, url: str | None, file_id: str | None, media_type: str | None, name: str | None) -> Found:
+    """What the one source among these holds; bytes may have an id beside them (sound that a model has spoken)."""
+    given = (data is not None) + (url is not None) + (file_id is not None)
+    if given != 1 and not (given == 2 and url is None):
+        raise ConfigError(f"{what} takes one of data, url and file_id, not {given or 'none'} of them")
+    if type(data) is bytes:  # as they are, even when they are empty
+        found = Found(data, None, file_id, media_type, name, "what was given as bytes")
+        return found if media_type is not None else found._replace(media_type=kind_of(found, name))
+    if file_id is not None:
+        return Found(file_id=file_id, media_type=media_type, name=name)
+    return read_source(data if url is None else url, media_type, name)
+
+
+def _kind(found: Found, given: str | None, group: str, what: str, *, strict: bool) -> str | None:
+    """The media type, where it is one of this group. ``InputError`` when the bytes are something else."""
+    kind = found.media_type
+    if given is not None or (kind is not None and kind.startswith(group)):
+        return kind
+    if strict and found.data is not None:
+        raise InputError(f"{found.shown} is {what} (it is {kind or 'of no type that is known'})")
+    return kind if found.data is None and kind is not None else None
+
+
+def _fill(media: Any, found: Found, **more: Any) -> None:
+    for field, value in (
+        ("data", found.data), ("url", found.url), ("file_id", found.file_id), ("name", found.name), *more.items(),
+    ):
+        object.__setattr__(media, field, value)

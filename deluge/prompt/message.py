@@ -11,7 +11,7 @@ from deluge.prompt.parts import Part, Refusal, Text, Thinking, ToolCall, ToolRes
 from deluge.prompt.sources import Source
 
 Role = Literal["system", "user", "assistant", "tool"]
-Content = Union[str, Part, Iterable[Part]]
+Content = Union[str, Part, Iterable[Union[str, Part]]]
 
 
 def as_parts(content: Content) -> tuple[Part, ...]:
@@ -19,7 +19,7 @@ def as_parts(content: Content) -> tuple[Part, ...]:
     if isinstance(content, str):
         return (Text(content),)
     if isinstance(content, Iterable):
-        return tuple(content)
+        return tuple(Text(part) if isinstance(part, str) else part for part in content)
     return (content,)
 
 
@@ -34,6 +34,10 @@ class Message:
     parts: tuple[Part, ...] = ()
     name: str | None = None
 
+    def __post_init__(self) -> None:
+        if type(self.parts) is not tuple:  # a str, one part, or a list of them
+            object.__setattr__(self, "parts", as_parts(self.parts))
+
     @classmethod
     def system(cls, content: Content) -> Message:
         """What the model is told before the conversation."""
@@ -45,16 +49,19 @@ class Message:
         audio: Source | Audio | None = None,
     ) -> Message:
         """What the user says; ``image``, ``file`` and ``audio`` take what ``Image.of`` takes."""
-        parts: list[Part] = list(as_parts(content))
-        parts += [] if image is None else [Image.of(image)]
-        parts += [] if file is None else [File.of(file)]
-        parts += [] if audio is None else [Audio.of(audio)]
-        return cls("user", tuple(parts))
+        return cls("user", (*as_parts(content), *_media(image, file, audio)))
 
     @classmethod
-    def ai(cls, content: Content = ()) -> Message:
+    def ai(
+        cls, content: Content = (), *, image: Source | Image | None = None, file: Source | File | None = None,
+    ) -> Message:
         """What the model said."""
-        return cls("assistant", as_parts(content))
+        return cls("assistant", (*as_parts(content), *_media(image, file, None)))
+
+    @classmethod
+    def tool(cls, tool_call_id: str, content: Any, *, is_error: bool = False, name: str | None = None) -> Message:
+        """What one tool gave back: any JSON type, dataclass, pydantic model, bytes, picture, or a list of parts."""
+        return cls("tool", (tool_result(tool_call_id, content, is_error, name),))
 
     def with_part(self, part: Part) -> Message:
         """A copy with this part at its end."""
@@ -72,17 +79,19 @@ class Message:
         """A copy with this file at its end (as ``File.of`` takes it)."""
         return self.with_part(File.of(file, media_type, name))
 
-    def with_audio(self, audio: Source | Audio, media_type: str | None = None) -> Message:
+    def with_audio(self, audio: Source | Audio, media_type: str | None = None, name: str | None = None) -> Message:
         """A copy with this sound at its end (as ``Audio.of`` takes it)."""
-        return self.with_part(Audio.of(audio, media_type))
+        return self.with_part(Audio.of(audio, media_type, name))
 
     def with_tool_call(self, id: str, name: str, arguments: Mapping[str, Any]) -> Message:
         """A copy with this tool call at its end."""
         return self.with_part(ToolCall(id, name, dict(arguments)))
 
-    def with_tool_result(self, tool_call_id: str, content: str | tuple[Any, ...], *, is_error: bool = False) -> Message:
-        """A copy with this tool result at its end."""
-        return self.with_part(ToolResult(tool_call_id, content, is_error))
+    def with_tool_result(
+        self, tool_call_id: str, content: Any, *, is_error: bool = False, name: str | None = None
+    ) -> Message:
+        """A copy with this tool result at its end (as ``Message.tool`` takes it)."""
+        return self.with_part(tool_result(tool_call_id, content, is_error, name))
 
     def with_thinking(self, text: str, signature: str | None = None) -> Message:
         """A copy with this thought at its end."""
@@ -107,6 +116,16 @@ class Message:
         return "".join(texts) if texts else None
 
     @property
+    def images(self) -> tuple[Image, ...]:
+        """The pictures in this message."""
+        return tuple(part for part in self.parts if type(part) is Image)
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """The documents in this message."""
+        return tuple(part for part in self.parts if type(part) is File)
+
+    @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The calls that this message asks for, built-in ones included."""
         return tuple(part for part in self.parts if type(part) is ToolCall)
@@ -115,3 +134,21 @@ class Message:
     def tool_results(self) -> tuple[ToolResult, ...]:
         """The tool results that this message carries."""
         return tuple(part for part in self.parts if type(part) is ToolResult)
+
+
+def tool_result(tool_call_id: str, content: Any, is_error: bool = False, name: str | None = None) -> ToolResult:
+    """A tool result of whatever a function gave back; a str, a mapping and a tuple of parts stay as they are."""
+    if not isinstance(content, (str, Mapping)):
+        from deluge.tools.result import result_content  # it is built on this room
+
+        content = result_content(content)
+    return ToolResult(tool_call_id, content, is_error, name)
+
+
+def _media(
+    image: Source | Image | None, file: Source | File | None, audio: Source | Audio | None
+) -> tuple[Part, ...]:
+    given: list[Part] = [] if image is None else [Image.of(image)]
+    given += [] if file is None else [File.of(file)]
+    given += [] if audio is None else [Audio.of(audio)]
+    return tuple(given)

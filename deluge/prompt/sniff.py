@@ -6,7 +6,7 @@ import struct
 
 _SIGNS = (
     (b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF87a", "image/gif"), (b"GIF89a", "image/gif"),
-    (b"%PDF-", "application/pdf"), (b"ID3", "audio/mpeg"), (b"fLaC", "audio/flac"), (b"OggS", "audio/ogg"),
+    (b"%PDF", "application/pdf"), (b"ID3", "audio/mpeg"), (b"fLaC", "audio/flac"), (b"OggS", "audio/ogg"),
     (b"BM", "image/bmp"), (b"PK\x03\x04", "application/zip"),
 )
 _CONTAINERS = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}

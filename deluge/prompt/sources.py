@@ -51,7 +51,7 @@ def read_source(source: Any, media_type: str | None = None, name: str | None = N
     if found.data == b"":
         raise InputError(f"{found.shown} is empty")
     name = name or found.name
-    kind = media_type or found.media_type or _kind(found, name)
+    kind = media_type or found.media_type or kind_of(found, name)
     return found._replace(media_type=kind, name=name)
 
 
@@ -136,7 +136,7 @@ def decoded_base64(text: str) -> bytes | None:
         return None
 
 
-def _kind(found: Found, name: str | None) -> str | None:
+def kind_of(found: Found, name: str | None) -> str | None:
     """What the bytes say; where they say little, what the name's ending says."""
     told = None if found.data is None else media_type_of(found.data)
     if told not in _WEAK:
@@ -156,7 +156,7 @@ def fetched_type(data: bytes, said: str, declared: str, url: str) -> str:
     said = said.partition(";")[0].strip().lower()
     if "/" in said and said not in _SAYS_NOTHING:
         return said
-    return _kind(Found(data, url=url), None) or declared
+    return kind_of(Found(data, url=url), None) or declared
 
 
 def _short(text: str) -> str:

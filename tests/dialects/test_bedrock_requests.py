@@ -435,7 +435,7 @@ def document(form: str, name: str) -> dict[str, Any]:
     (Image(b"abc", media_type="image/jpg"), {"image": {"format": "jpeg", "source": {"bytes": B64}}}),
     (Image(url="s3://bucket/a.png"), {"image": {"format": "png", "source": {"s3Location": {"uri": "s3://bucket/a.png"}}}}),
     (File(b"abc", name="my_report v2.pdf"), document("pdf", "my report v2")),
-    (File(b"abc"), document("pdf", "document")),
+    (File(b"abc"), document("txt", "document")),
     (File(b"abc", media_type="text/plain", name="notes.md"), document("md", "notes")),
     (File(b"abc", media_type="text/x-python", name="a.py"), document("txt", "a py")),
     (File(b"abc", media_type="text/csv; charset=utf-8"), document("csv", "document")),
