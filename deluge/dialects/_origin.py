@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from deluge.models.model import Model
-from deluge.prompt import Message, Part, ToolCall, ToolResult
+from deluge.prompt import Message, Part, Raw, ToolCall, ToolResult
+from deluge.prompt._foreign import is_beside
 
 _FOREIGN = "another host"
 _PROVIDERS = ("anthropic", "bedrock")  # dialects with the name of a provider
@@ -57,6 +58,8 @@ def _seen(part: Any, mine: set[str], dialect: str, lost: set[str]) -> Any:
     """The part as the dialect shall see it; None for the result of a call in ``lost``, to which foreign calls go."""
     if type(part) is ToolResult:
         return None if part.built_in and part.tool_call_id in lost else part
+    if type(part) is Raw and part.provider == "anthropic" != dialect and is_beside(part.data):
+        return None  # where a cache ends, or the sources of a text: words about a block of another format
     theirs = getattr(part, "provider", None)
     if theirs is None or theirs in mine:
         return part if theirs is None else _renamed(part, dialect)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from deluge import _json
@@ -13,7 +13,7 @@ from deluge.prompt.media import Audio, File, Image
 from deluge.prompt.message import Message, Role
 from deluge.prompt.parts import Part, Raw, Refusal, Text, Thinking, ToolCall, ToolResult
 
-_ROLES: dict[str, Role] = {
+ROLES: dict[str, Role] = {
     "system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool",
     "function": "tool", "model": "assistant",
 }
@@ -28,6 +28,9 @@ _ANTHROPIC_OWN = (
 _ANTHROPIC_BLOCKS = frozenset({
     "image", "document", "thinking", "redacted_thinking", "tool_use", "tool_result", *_ANTHROPIC_OWN,
 })
+BESIDE = ("cache_control", "citations")
+_WHOLE = ("thinking", "redacted_thinking", "tool_use")  # kept with all that they say
+_PLAIN_CALL = frozenset({"type", "id", "name", "input"})
 Block = Mapping[str, Any]
 
 
@@ -35,7 +38,7 @@ def messages_of(items: Iterable[Any]) -> list[Message]:
     """The messages that dicts and objects of the providers' SDKs describe; ``ConfigError`` names the one it cannot read."""
     messages: list[Message] = []
     for place, item in enumerate(items):
-        data = _as_dict(item)
+        data = as_dict(item)
         if isinstance(item, Message):
             messages.append(item)
         elif isinstance(data, Mapping):
@@ -51,15 +54,15 @@ def messages_of(items: Iterable[Any]) -> list[Message]:
 def has_anthropic_blocks(items: Iterable[Any]) -> bool:
     """Whether a message among these has a block that only Anthropic writes."""
     for item in items:
-        data = _as_dict(item)
+        data = as_dict(item)
         content = data.get("content") if isinstance(data, Mapping) else None
         for block in content if isinstance(content, (list, tuple)) else ():
-            if getattr(_as_dict(block), "get", lambda _: None)("type") in _ANTHROPIC_BLOCKS:
+            if getattr(as_dict(block), "get", lambda _: None)("type") in _ANTHROPIC_BLOCKS:
                 return True
     return False
 
 
-def _as_dict(item: Any) -> Any:
+def as_dict(item: Any) -> Any:
     """An object of an SDK (they are pydantic models) as the dict that the API sends; anything else as it is."""
     dump = getattr(item, "model_dump", None)
     return dump(exclude_none=True) if callable(dump) and not isinstance(item, type) else item
@@ -68,9 +71,9 @@ def _as_dict(item: Any) -> Any:
 def message_of(data: Block) -> Message:
     """The message that a dict describes; ``ConfigError`` says what of it cannot be read."""
     word = data.get("role")
-    role = _ROLES.get(word) if isinstance(word, str) else None
+    role = ROLES.get(word) if isinstance(word, str) else None
     if role is None:
-        raise ConfigError(f"has the role {word!r}: it is one of {', '.join(_ROLES)}")
+        raise ConfigError(f"has the role {word!r}: it is one of {', '.join(ROLES)}")
     if role == "tool":
         return Message("tool", (_tool_result(data),))
     content = data.get("content")
@@ -83,11 +86,20 @@ def message_of(data: Block) -> Message:
         parts += parts_of(content)
     if isinstance(data.get("refusal"), str):
         parts.append(Refusal(data["refusal"]))
-    parts += [_openai_call(_as_dict(call)) for call in data.get("tool_calls") or ()]
+    parts += _spoken(data.get("audio"))
+    parts += [_openai_call(as_dict(call)) for call in data.get("tool_calls") or ()]
+    if isinstance(data.get("function_call"), Mapping):  # as it was before there were several calls
+        parts.append(_openai_call({"id": data["function_call"].get("name"), "function": data["function_call"]}))
     if role == "user" and parts and all(type(part) is ToolResult for part in parts):
         role = "tool"
     name = data.get("name")
     return Message(role, tuple(parts), name if isinstance(name, str) else None)
+
+
+def _spoken(audio: Any) -> list[Part]:
+    """What the model said aloud: it goes back by its id."""
+    id = audio.get("id") if isinstance(audio, Mapping) else None
+    return [Audio(file_id=id)] if isinstance(id, str) else []
 
 
 def parts_of(content: Any) -> list[Part]:
@@ -98,7 +110,20 @@ def parts_of(content: Any) -> list[Part]:
         content = [content]
     if not isinstance(content, (list, tuple)):
         raise ConfigError(f"has content of type {type(content).__name__}: it is a str or a list of parts")
-    return [_part(_as_dict(item), place) for place, item in enumerate(content)]
+    return [part for place, item in enumerate(content) for part in _parts(as_dict(item), place)]
+
+
+def _parts(item: Any, place: int) -> Iterator[Part]:
+    """A part, and what Anthropic's blocks say beside it: where a cache ends, which sources a text has."""
+    yield _part(item, place)
+    beside = {name: item[name] for name in BESIDE if item.get(name)} if isinstance(item, Mapping) else None
+    if beside and not (item.get("type") in _WHOLE or type(_part(item, place)) is Raw):
+        yield Raw("anthropic", beside)
+
+
+def is_beside(data: Any) -> bool:
+    """Whether this is no block of Anthropic's, but what is said beside the block before it."""
+    return isinstance(data, Mapping) and bool(data) and data.keys() <= set(BESIDE)
 
 
 def _part(item: Any, place: int) -> Any:
@@ -125,6 +150,8 @@ def _text(block: Block) -> Part:
 
 
 def _image_url(block: Block) -> Part:
+    if block.get("file_id"):
+        return Image(file_id=block["file_id"], detail=block.get("detail") or "auto")
     inner = block["image_url"]
     url, detail = (inner, block.get("detail")) if isinstance(inner, str) else (inner["url"], inner.get("detail"))
     if url.startswith("data:"):
@@ -195,11 +222,15 @@ def _tool_use(block: Block) -> Part:
     arguments = block["input"]
     if not isinstance(arguments, Mapping):
         raise TypeError("its input is not a dict")
-    return ToolCall(block["id"], block["name"], dict(arguments))
+    more = {name for name, value in block.items() if value is not None} - _PLAIN_CALL
+    return ToolCall(
+        block["id"], block["name"], dict(arguments), provider="anthropic" if more else None,
+        raw=dict(block) if more else None,
+    )
 
 
 def _anthropic_result(block: Block) -> Part:
-    return ToolResult(block["tool_use_id"], _result_content(block.get("content")), bool(block.get("is_error")))
+    return ToolResult(block["tool_use_id"], result_content(block.get("content")), bool(block.get("is_error")))
 
 
 def _openai_call(call: Any) -> ToolCall:
@@ -228,10 +259,10 @@ def _tool_result(data: Block) -> ToolResult:
     if not isinstance(id, str):
         raise ConfigError("has the role 'tool' and no 'tool_call_id'")
     name = data.get("name")
-    return ToolResult(id, _result_content(data.get("content")), name=name if isinstance(name, str) else None)
+    return ToolResult(id, result_content(data.get("content")), name=name if isinstance(name, str) else None)
 
 
-def _result_content(content: Any) -> Any:
+def result_content(content: Any) -> Any:
     """A str where there is only text, else parts."""
     if content is None or isinstance(content, str):
         return content or ""

@@ -85,7 +85,10 @@ def _of_messages(items: Iterable[Any]) -> Conversation:
 
 
 def _is_message(item: Any) -> bool:
-    return isinstance(item, Mapping) and "role" in item
+    """A message dict, or an object of an SDK's that stands for one."""
+    if isinstance(item, Mapping):
+        return "role" in item
+    return hasattr(item, "model_dump") and hasattr(item, "role")
 
 
 def _names(data: Mapping[str, Any]) -> str:

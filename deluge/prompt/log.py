@@ -9,7 +9,7 @@ from typing import Any
 from deluge.errors import ConfigError
 from deluge.prompt.media import Audio, File, Image
 from deluge.prompt.message import Message
-from deluge.prompt.parts import PART_NAMES, PART_TYPES, Text
+from deluge.prompt.parts import PART_NAMES, PART_TYPES, Raw, Text
 
 LOG_VERSION = 1
 
@@ -35,7 +35,7 @@ def _part(part: Any, lossless: bool) -> dict[str, Any]:
     data: dict[str, Any] = {"type": PART_NAMES[type(part)]}
     for field in type(part).__slots__:
         value = getattr(part, field)
-        if value is None or value is False:
+        if (value is None or value is False) and type(part) is not Raw and field != "content":
             continue
         if field == "content" and _are_parts(value):
             data["parts"] = [_part(item, lossless) for item in value]

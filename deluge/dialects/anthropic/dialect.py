@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from deluge.dialects._export import export_context, plain
 from deluge.dialects._headers import address, headers, signer
 from deluge.dialects._parts import json_bytes
 from deluge.dialects.anthropic.body import Fragments, fragments
-from deluge.dialects.anthropic.messages import wire_prompt
+from deluge.dialects.anthropic.messages import said, wire_prompt
 from deluge.dialects.anthropic.reply import parsed
 from deluge.dialects.anthropic.schema import takes_schema
 from deluge.dialects.anthropic.stream import streamed
 from deluge.models.model import Model
-from deluge.prompt import Audio, File, Image, Text
+from deluge.prompt import Audio, Conversation, File, Image, Text
 from deluge.request import OneCall, RequestContext, RequestTemplate
 from deluge.response import APIResponse
 from deluge.wire import Framing, HttpCall, HttpReply, Note, ServerEvent, StreamDelta
@@ -49,6 +50,11 @@ class AnthropicMessages(OneCall):
         return HttpCall(
             "POST", fixed.url, way.headers, way.head + rest, 0.0, ctx.stream, fixed.sign, fixed.sign_args, notes,
         )
+
+    def exported(self, prompt: Conversation, model: str | None = None, cache: str | None = None) -> tuple[Any, Any]:
+        """``system`` (None, a str or blocks) and ``messages``."""
+        body = plain(said(export_context(self.name, prompt, model, cache), 0).body)
+        return body.get("system"), body["messages"]
 
     def takes_url(self, model: Model, part: Image | File | Audio) -> bool:
         """Whether the provider fetches this itself: images and PDFs. Sound it takes in no form."""

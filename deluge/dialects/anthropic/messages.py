@@ -17,6 +17,7 @@ from deluge.dialects.anthropic.caching import mark_prompt
 from deluge.dialects.anthropic.parts import NAME
 from deluge.errors import InputError
 from deluge.prompt import Audio, File, Image, Message, Raw, Refusal, Text, Thinking, ToolCall, ToolResult
+from deluge.prompt._foreign import is_beside
 from deluge.request import RequestContext
 from deluge.wire import Note
 
@@ -41,6 +42,19 @@ def wire_prompt(ctx: RequestContext, marks: int) -> Prompt:
     ``InputError`` names what this format has no words for.
     """
     check_media(ctx.prompt, ctx.model)
+    words = _worded(ctx)
+    if not words.messages:
+        raise InputError("the Messages API needs a message of the user's beside system messages")
+    words.check_end()
+    return _finished(ctx, words, marks)
+
+
+def said(ctx: RequestContext, marks: int) -> Prompt:
+    """The conversation in Anthropic's words, whether it could be sent like that or not."""
+    return _finished(ctx, _worded(ctx), marks)
+
+
+def _worded(ctx: RequestContext) -> _Words:
     words = _Words(ctx)
     messages = list(readable(ctx.prompt.messages, ctx.model, NAME))
     for place, message in enumerate(messages):
@@ -48,9 +62,10 @@ def wire_prompt(ctx: RequestContext, marks: int) -> Prompt:
             words.system_message(message, messages[place + 1] if place + 1 < len(messages) else None)
         else:
             words.message(message)
-    if not words.messages:
-        raise InputError("the Messages API needs a message of the user's beside system messages")
-    words.check_end()
+    return words
+
+
+def _finished(ctx: RequestContext, words: _Words, marks: int) -> Prompt:
     mark_prompt(ctx.template, words.system, words.messages, marks, words.notes)
     body: Wire = {"system": _content(words.system)} if words.system else {}
     body["messages"] = [{**message, "content": _content(message["content"])} for message in words.messages]
@@ -71,7 +86,7 @@ class _Words:
 
     def system_message(self, message: Message, following: Message | None) -> None:
         """In its place where the model takes it there (between a user's turn and the next answer), else at the top."""
-        blocks = [block for part in message.parts for block in self._blocks(part, "system")]
+        blocks = self._all(message.parts, "system")
         here = self.model.has("system_in_between") and self.messages and self.messages[-1]["role"] in ("user", "system")
         if here and (following is None or following.role in ("assistant", "system")):
             self._append("system", blocks)
@@ -84,14 +99,22 @@ class _Words:
         results = [part for part in message.parts if type(part) is ToolResult and not part.built_in]
         if role == "assistant" and results:
             raise InputError("the result of a tool call belongs into a message of the user's or the tool's")
-        others = [part for part in message.parts if not (type(part) is ToolResult and not part.built_in)]
-        blocks = [self._result(result) for result in results]
-        for part in others:
-            if type(part) is Raw and part.provider == NAME and _citations(part) is not None:
-                self._cite(blocks, part)
+        blocks = self._all(message.parts, role)
+        if results:
+            blocks.sort(key=lambda block: block.get("type") != "tool_result")
+        self._append(role, blocks)
+
+    def _all(self, parts: tuple[Any, ...], role: str) -> list[Wire]:
+        """The blocks of one message, in its order. What belongs to the block before it goes there."""
+        blocks: list[Wire] = []
+        for part in parts:
+            if type(part) is Raw and part.provider == NAME and is_beside(part.data):
+                _add_beside(blocks, part.data)
+            elif type(part) is ToolResult and not part.built_in:
+                blocks.append(self._result(part))
             else:
                 blocks += self._blocks(part, role)
-        self._append(role, blocks)
+        return blocks
 
     def check_end(self) -> None:
         """Most models refuse to go on with words that are put into their mouth."""
@@ -117,10 +140,6 @@ class _Words:
         if role == "user":
             content.sort(key=lambda block: block.get("type") != "tool_result")
         self.messages[-1]["content"] = content
-
-    def _cite(self, blocks: list[Wire], part: Raw) -> None:
-        if blocks and blocks[-1].get("type") == "text":
-            blocks[-1]["citations"] = _citations(part)
 
     def _blocks(self, part: Any, role: str) -> list[Wire]:
         """The blocks for one part: none for what is empty, or was meant for another provider."""
@@ -181,10 +200,10 @@ def _has_type(block: Any) -> bool:
     return isinstance(block, Mapping) and isinstance(block.get("type"), str)
 
 
-def _citations(part: Raw) -> Any:
-    """The citations of the text before this part; None for another block."""
-    data = part.data
-    return data.get("citations") if isinstance(data, Mapping) and "type" not in data else None
+def _add_beside(blocks: list[Wire], data: Mapping[str, Any]) -> None:
+    if blocks:
+        text = blocks[-1].get("type") == "text"
+        blocks[-1].update({name: value for name, value in data.items() if text or name != "citations"})
 
 
 def _content(blocks: list[Wire]) -> str | list[Wire]:

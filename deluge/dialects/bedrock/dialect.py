@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from deluge.dialects._export import export_context, plain
 from deluge.dialects._headers import address, headers, signer
 from deluge.dialects._parts import json_bytes
 from deluge.dialects.anthropic.schema import takes_schema
 from deluge.dialects.bedrock.body import Fragment, fragments
-from deluge.dialects.bedrock.messages import wire_prompt
+from deluge.dialects.bedrock.messages import said, wire_prompt
 from deluge.dialects.bedrock.reply import parsed
 from deluge.dialects.bedrock.stream import streamed
 from deluge.dialects.bedrock.tools import tools_by_name
 from deluge.models.model import Model
-from deluge.prompt import Audio, File, Image, Text
+from deluge.prompt import Audio, Conversation, File, Image, Text
 from deluge.request import OneCall, RequestContext, RequestTemplate
 from deluge.response import APIResponse
 from deluge.wire import Framing, HttpCall, HttpReply, Note, ServerEvent, StreamDelta
@@ -41,6 +42,11 @@ class BedrockConverse(OneCall):
         return HttpCall(
             "POST", fixed.url, fixed.headers, body, 0.0, ctx.stream, fixed.sign, fixed.sign_args, notes,
         )
+
+    def exported(self, prompt: Conversation, model: str | None = None, cache: str | None = None) -> tuple[Any, Any]:
+        """``system`` (blocks, or None) and ``messages``."""
+        body = plain(said(export_context(self.name, prompt, model, cache), 0).body)
+        return body.get("system"), body["messages"]
 
     def takes_url(self, model: Model, part: Image | File | Audio) -> bool:
         """Whether the provider fetches this itself: nothing but what lies in S3."""

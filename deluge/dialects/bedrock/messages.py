@@ -44,6 +44,19 @@ def wire_prompt(ctx: RequestContext, marks: int) -> Prompt:
     ``InputError`` names what this format has no words for.
     """
     check_media(ctx.prompt, ctx.model)
+    words = _worded(ctx)
+    if not words.messages:
+        raise InputError("Converse needs a message of the user's beside system messages")
+    words.check_end()
+    return _finished(ctx, words, marks)
+
+
+def said(ctx: RequestContext, marks: int) -> Prompt:
+    """The conversation in Converse's words, whether it could be sent like that or not."""
+    return _finished(ctx, _worded(ctx), marks)
+
+
+def _worded(ctx: RequestContext) -> _Words:
     words = _Words(ctx)
     messages = list(readable(ctx.prompt.messages, ctx.model, NAME))
     for place, message in enumerate(messages):
@@ -51,9 +64,13 @@ def wire_prompt(ctx: RequestContext, marks: int) -> Prompt:
             words.system_message(message, messages[place + 1] if place + 1 < len(messages) else None)
         else:
             words.message(message)
-    if not words.messages:
-        raise InputError("Converse needs a message of the user's beside system messages")
-    words.check_end()
+    for made in words.messages:
+        if any("document" in block for block in made["content"]):
+            _add_words(made["content"])
+    return words
+
+
+def _finished(ctx: RequestContext, words: _Words, marks: int) -> Prompt:
     mark_prompt(ctx.template, words.system, words.messages, marks, words.notes)
     system = {"system": words.system} if words.system else {}
     return Prompt({**system, "messages": words.messages}, tuple(words.notes), tuple(dict.fromkeys(words.called)))
@@ -97,10 +114,7 @@ class _Words:
         self._append(role, blocks)
 
     def check_end(self) -> None:
-        """Most models refuse to go on with words that are put into their mouth; a document needs words beside it."""
-        for message in self.messages:
-            if any("document" in block for block in message["content"]):
-                _add_words(message["content"])
+        """Most models refuse to go on with words that are put into their mouth."""
         last = self.messages[-1]
         if last["role"] != "assistant" or "toolUse" in last["content"][-1]:
             return

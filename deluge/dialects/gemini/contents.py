@@ -30,11 +30,17 @@ Wire = dict[str, Any]
 def wire_contents(ctx: RequestContext) -> Wire:
     """``contents``, and ``systemInstruction`` where there is one. ``InputError`` names what this format cannot say."""
     check_media(ctx.prompt, ctx.model)
+    made = said(ctx)
+    if not made["contents"]:
+        raise InputError("Gemini answers a message of the user: there is none beside the system message")
+    return made
+
+
+def said(ctx: RequestContext) -> Wire:
+    """The conversation in Gemini's words, whether it could be sent like that or not."""
     words = _Words(ctx)
     for message in readable(ctx.prompt.messages, ctx.model, NAME):
         words.take(message)
-    if not words.contents:
-        raise InputError("Gemini answers a message of the user: there is none beside the system message")
     system: Wire = {"systemInstruction": {"parts": words.system}} if words.system else {}
     return {**system, "contents": words.contents}
 

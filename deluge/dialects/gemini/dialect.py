@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
+from deluge.dialects._export import export_context, plain
 from deluge.dialects._headers import address, headers, signer
 from deluge.dialects._parts import json_bytes
 from deluge.dialects.gemini.body import fragments
-from deluge.dialects.gemini.contents import wire_contents
+from deluge.dialects.gemini.contents import said, wire_contents
+from deluge.dialects.gemini.history import messages_of
 from deluge.dialects.gemini.reply import parsed
 from deluge.dialects.gemini.stream import streamed
 from deluge.models.model import Model
-from deluge.prompt import Audio, File, Image, Text
+from deluge.prompt import Audio, Conversation, File, Image, Message, Text
 from deluge.request import OneCall, RequestContext, RequestTemplate
 from deluge.response import APIResponse
 from deluge.wire import Framing, HttpCall, HttpReply, Note, ServerEvent, StreamDelta
@@ -39,6 +41,17 @@ class Gemini(OneCall):
         return HttpCall(
             "POST", fixed.url, fixed.headers, body, 0.0, ctx.stream, fixed.sign, fixed.sign_args, fixed.notes,
         )
+
+    def exported(self, prompt: Conversation, model: str | None = None) -> tuple[Any, Any]:
+        """The system instruction (None, a str, or a dict of parts) and ``contents``."""
+        body = plain(said(export_context(self.name, prompt, model)))
+        parts = body.get("systemInstruction", {}).get("parts", [])
+        system = parts[0]["text"] if len(parts) == 1 else {"parts": parts} if parts else None
+        return system, body["contents"]
+
+    def imported(self, contents: Iterable[Any], system: Any = None) -> list[Message]:
+        """The messages that contents describe."""
+        return messages_of(contents, system)
 
     def takes_url(self, model: Model, part: Image | File | Audio) -> bool:
         """Whether the provider fetches this itself: everything."""

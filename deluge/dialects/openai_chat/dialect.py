@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from deluge.dialects._export import export_context, plain
 from deluge.dialects._headers import address, headers, signer
 from deluge.dialects._parts import json_bytes
 from deluge.dialects._prompt_cache import cache_tail
@@ -14,7 +15,7 @@ from deluge.dialects.openai_chat.messages import wire_messages
 from deluge.dialects.openai_chat.reply import parsed
 from deluge.dialects.openai_chat.stream import streamed
 from deluge.models.model import Model
-from deluge.prompt import Audio, File, Image, Text
+from deluge.prompt import Audio, Conversation, File, Image, Text
 from deluge.request import OneCall, RequestContext
 from deluge.response import APIResponse
 from deluge.wire import Framing, HttpCall, HttpReply, Note, ServerEvent, StreamDelta
@@ -37,6 +38,10 @@ class OpenAIChat(OneCall):
             "POST", fixed.url, fixed.headers, fixed.head + made + cache_tail(ctx, CACHE_TTLS), 0.0, ctx.stream,
             fixed.sign, fixed.sign_args, fixed.notes + notes if notes else fixed.notes,
         )
+
+    def exported(self, prompt: Conversation, model: str | None = None) -> Any:
+        """The conversation as a list of message dicts."""
+        return plain(wire_messages(export_context(self.name, prompt, model))[0])
 
     def takes_url(self, model: Model, part: Image | File | Audio) -> bool:
         """Whether the provider fetches this itself: images, and Mistral documents and sound too."""

@@ -6,16 +6,18 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from deluge.dialects._export import export_context, plain
 from deluge.dialects._headers import address, headers, signer
 from deluge.dialects._parts import json_bytes
 from deluge.dialects._prompt_cache import cache_tail
 from deluge.dialects.openai_responses.background import followed
 from deluge.dialects.openai_responses.body import CACHE_TTLS, fragments
 from deluge.dialects.openai_responses.items import Items
+from deluge.dialects.openai_responses.history import messages_of
 from deluge.dialects.openai_responses.reply import parsed
 from deluge.dialects.openai_responses.stream import streamed
 from deluge.models.model import Model
-from deluge.prompt import Audio, File, Image, Text
+from deluge.prompt import Audio, Conversation, File, Image, Message, Text
 from deluge.request import RequestContext, RequestTemplate
 from deluge.response import APIResponse
 from deluge.wire import Framing, HttpCall, HttpReply, Note, ServerEvent, StreamDelta
@@ -35,6 +37,14 @@ class OpenAIResponses:
             "POST", fixed.url, fixed.headers, fixed.head + made + cache_tail(ctx, CACHE_TTLS), 0.0, ctx.stream,
             fixed.sign, fixed.sign_args, fixed.notes + notes if notes else fixed.notes,
         )
+
+    def exported(self, prompt: Conversation, model: str | None = None) -> Any:
+        """The conversation as a list of input items."""
+        return plain(Items(export_context(self.name, prompt, model)).of_prompt())
+
+    def imported(self, items: Iterable[Any], instructions: Any = None) -> list[Message]:
+        """The messages that input and output items describe."""
+        return messages_of(items, instructions)
 
     def takes_url(self, model: Model, part: Image | File | Audio) -> bool:
         """Whether the provider fetches this itself: images and files."""
