@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Union
 
+from deluge._plugins import room
 from deluge.prompt.media import Audio, File, Image
 from deluge.prompt.parts import Part, Refusal, Text, Thinking, ToolCall, ToolResult
 from deluge.prompt.sources import Source
@@ -139,9 +140,7 @@ class Message:
 def tool_result(tool_call_id: str, content: Any, is_error: bool = False, name: str | None = None) -> ToolResult:
     """A tool result of whatever a function gave back; a str, a mapping and a tuple of parts stay as they are."""
     if not isinstance(content, (str, Mapping)):
-        from deluge.tools.result import result_content  # it is built on this room
-
-        content = result_content(content)
+        content = room("tools.result").result_content(content)  # it is built on this room
     return ToolResult(tool_call_id, content, is_error, name)
 
 
