@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from deluge.errors import (
         APIConnectionError, APIError, APIStatusError, APITimeoutError, AuthenticationError, BadRequestError,
         BudgetExceededError, CancelledError, ClosedError, ConfigError, ContentFilterError, ContextLengthError, DelugeError,
-        InputError, InternalServerError, Interrupted, MCPError, MissingAPIKeyError, NotFoundError, OverloadedError,
+        InputError, InternalServerError, Interrupted, JournalError, MCPError, MissingAPIKeyError, NotFoundError, OverloadedError,
         PermissionDeniedError, PostprocessError, QuotaExhaustedError, RateLimitError, RequestTooLargeError, ResponseError,
         ResponseParseError, ToolError, UnknownModelError,
     )
@@ -43,7 +43,7 @@ _HOMES = {
     "client": "LLMClient",
     "errors": "APIConnectionError APIError APIStatusError APITimeoutError AuthenticationError BadRequestError "
               "BudgetExceededError CancelledError ClosedError ConfigError ContentFilterError ContextLengthError DelugeError "
-              "InputError InternalServerError Interrupted MCPError MissingAPIKeyError NotFoundError OverloadedError "
+              "InputError InternalServerError Interrupted JournalError MCPError MissingAPIKeyError NotFoundError OverloadedError "
               "PermissionDeniedError PostprocessError QuotaExhaustedError RateLimitError RequestTooLargeError ResponseError "
               "ResponseParseError ToolError UnknownModelError",
     "handles": "ResponseFuture",
@@ -63,7 +63,8 @@ __all__ = [
     "APIConnectionError", "APIError", "APIResponse", "APIStatusError", "APITimeoutError", "AgentFuture", "AgentRound",
     "Attempt", "Audio", "AuthenticationError", "BadRequestError", "BudgetExceededError", "CachePattern", "CancelledError",
     "ClosedError", "ConfigError", "ContentFilterError", "ContextLengthError", "Conversation", "DelugeError", "File", "Image",
-    "InputError", "InternalServerError", "Interrupted", "LLMClient", "Limits", "MCPError", "MCPServer", "Message",
+    "InputError", "InternalServerError", "Interrupted", "JournalError", "LLMClient", "Limits", "MCPError", "MCPServer",
+    "Message",
     "MissingAPIKeyError", "Model", "NotFoundError", "OverloadedError", "Part", "PermissionDeniedError", "PostprocessError",
     "Price", "Provider", "QuotaExhaustedError", "RateLimitError", "Raw", "Refusal", "RequestTooLargeError", "ResponseError",
     "ResponseFuture", "ResponseParseError", "SamplingParams", "StatusSnapshot", "StatusTracker", "StreamDelta", "Text",

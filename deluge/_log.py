@@ -62,8 +62,13 @@ def _written(value: str | int | float | bool) -> str:
     return '"' + text.replace('"', "'") + '"'
 
 
+def masked(text: str) -> str:
+    """The text with ``***`` for whatever looks like a key."""
+    return _SECRET.sub("***", text)
+
+
 def _clean(text: str, longest: int = _LONGEST) -> str:
-    text = _SECRET.sub("***", text)
+    text = masked(text)
     text = "".join(char if char.isprintable() else " " for char in text)
     return text if len(text) <= longest else text[:longest - 3] + "..."
 

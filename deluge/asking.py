@@ -9,12 +9,13 @@ from typing import Any, Literal, overload
 
 from typing_extensions import Unpack
 
-from deluge.calls import Arrivals, Feed, ResultList, gather, iterate, refuse_on_courier
+from deluge.calls import DRAINED, Arrivals, Feed, ResultList, gather, iterate, refuse_on_courier
 from deluge.config import ClientConfig, PoolEntry
 from deluge.courier import on_courier
 from deluge.engine import Engine
 from deluge.errors import ClosedError
 from deluge.handles import Handle, HandleBook, HandleReceiver, ResponseFuture
+from deluge.journaling import without_journal
 from deluge.plan import CallOptions, Plan
 from deluge.prompt.coerce import as_prompts
 from deluge.response import APIResponse
@@ -22,7 +23,7 @@ from deluge.router import Router
 from deluge.showing import Showing
 from deluge.streaming import Stream, open_stream, print_stream
 from deluge.tasks import Call, Receiver
-from deluge.waiting import gather_async
+from deluge.waiting import gather_async, in_thread
 
 
 class Asking:
@@ -38,6 +39,8 @@ class Asking:
     _cache_lock: threading.Lock
     _warned: set[Any]
     _closed: bool
+    _bulk: weakref.WeakSet[Call]  # calls with an input of their own, which drain() ends
+    _drains: set[object]
     _local: threading.local
 
     @overload
@@ -80,7 +83,10 @@ class Asking:
         results = ResultList()
         leave = self._showing.join(count, self._config.progress if show_progress else None)
         try:
-            feed = self._feed(items, options, results)
+            if options.get("journal") is None:
+                feed = self._feed(items, options, results)
+            else:  # a large one takes seconds to be opened
+                feed = await in_thread(self._feed, items, options, results)
             responses = await gather_async(feed, results) if feed is not None else []
         finally:
             leave()
@@ -155,6 +161,7 @@ class Asking:
     def stream_chat(self, prompt: Any, **options: Unpack[CallOptions]) -> Stream:
         """A generator of the answer's pieces (``StreamDelta``); its last item is the ``APIResponse``."""
         refuse_on_courier()
+        without_journal(options)
         return open_stream(self._engine, self._plan(options, None), prompt, self._showing)
 
     def stream(self, prompt: Any, **options: Unpack[CallOptions]) -> APIResponse:
@@ -172,6 +179,7 @@ class Asking:
 
     def _own_plan(self, options: CallOptions) -> Plan:
         """The plan of this thread's handles: one call, so that a thread with many handles is one among the others."""
+        without_journal(options)
         key = (self._config, self._pool)
         kept = getattr(self._local, "plan", None)
         if not options and kept is not None and kept[0] == key and kept[1].lasts():
@@ -191,12 +199,22 @@ class Asking:
         if _length(items) == 0:
             return None
         plan = self._plan(options, receiver)
-        look_up = plan.cached if self._config.cache is not None else None
-        return Feed(self._engine, plan.call, items, plan.task, plan.timeout, look_up)
+        self._bulk.add(plan.call)
+        self._check_open()  # it may have begun to drain since
+        own = plan.open_journal()
+        look_up = plan.found if self._config.cache is not None or plan.call.journal is not None else None
+        try:
+            return Feed(self._engine, plan.call, items, plan.task, plan.timeout, look_up, own)
+        except BaseException:
+            if own and plan.call.journal is not None:
+                plan.call.journal.close()
+            raise
 
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("this client was closed when its with block ended")
+        if self._drains:
+            raise ClosedError(f"{DRAINED}: it takes no prompts until drain() returns")
 
 
 def _text_of(response: APIResponse) -> str | None:

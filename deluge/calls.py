@@ -5,24 +5,26 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from deluge.courier import on_courier, wait_in_slices
 from deluge.engine import Engine
-from deluge.errors import Interrupted
+from deluge.errors import ClosedError, Interrupted, JournalError
 from deluge.response import APIResponse
 from deluge.tasks import Call, Task
 
 WINDOW = 4  # x slots: how much of the input one call may have under way
 JOBS = 10_000  # the least window of a call whose prompts are jobs in the background: those hold no slot while they run
 MOST_BUFFERED = 10_000  # finished responses that an ordered iterator holds back for an earlier one
+LATE = 0.3  # seconds that a call which was cut short waits for answers that were on their way, to record them
 SETTLE = 0.5  # seconds that an interrupted call waits for what is being delivered already
 FAR = 1 << 62  # a goal that nobody waits for
 CHUNK = 256  # prompts that are made before the first of them is sent
 BATCH = 64  # prompts under way from which responses are taken a few at a time
 BATCH_WAIT = 0.002
+DRAINED = "the client is being drained"
 STRETCH = 8  # x window: how far it may stretch while one lane cools and another could start
 
 MakeTask = Callable[[int, Any], Task]
@@ -98,12 +100,14 @@ class Feed:
 
     def __init__(
         self, engine: Engine, call: Call, prompts: Iterable[Any], make: MakeTask, until: float | None = None,
-        look_up: LookUp | None = None,
+        look_up: LookUp | None = None, owns_journal: bool = False,
     ) -> None:
         self.engine = engine
         self.call = call
         self.added = 0
         self.over = False
+        self.cut_off = False  # by drain(), before the end of the input
+        self.owns_journal = owns_journal
         self._least = JOBS if any(template.options.background for template in call.templates.values()) else 0
         self.full_at = max(WINDOW * engine.scheduler.slots, self._least)
         self._items = enumerate(prompts)
@@ -112,6 +116,34 @@ class Feed:
         self._look_up = look_up
         if until is not None:
             engine.ends_at(call, until)
+
+    @property
+    def halted(self) -> bool:
+        """Whether the journal cannot be written any more: then nothing more of the input is taken."""
+        journal = self.call.journal
+        return journal is not None and journal.failure is not None
+
+    def leave(self, clean: bool) -> None:
+        """The call has ended. Late answers of one that was cut short still reach its journal, which is then closed."""
+        journal = self.call.journal
+        if journal is None:
+            return
+        if not on_courier():
+            self.engine.wait_until_done([self.call], LATE)
+        if self.owns_journal:
+            journal.close(clean)
+
+    def check(self, responses: Sequence[APIResponse | None] = ()) -> None:
+        """``JournalError`` with what was answered, when that could not be written."""
+        journal = self.call.journal
+        if journal is None or journal.failure is None:
+            return
+        kept = [None if response is None or response.error_kind == "cancelled" else response for response in responses]
+        reason = journal.failure.strerror or type(journal.failure).__name__
+        raise JournalError(
+            f"{journal.path} cannot be written any more: {reason}; the responses of {journal.unwritten:,} prompts are in "
+            "memory only (.responses)", kept, path=journal.path, unwritten=journal.unwritten,
+        ) from journal.failure
 
     def window(self) -> int:
         """How many may be under way at once."""
@@ -151,18 +183,23 @@ class Feed:
 
 def gather(feed: Feed, gathered: ResultList) -> list[APIResponse]:
     """All responses in input order. Ctrl-C, or an error of the input, cancels this call and no other."""
+    clean = False
     try:
         _fill_and_wait(feed, gathered)
+        clean = True
     except KeyboardInterrupt:
         raise _interrupted(feed, gathered) from None
     except BaseException:
         feed.engine.cancel_call(feed.call)
         raise
+    finally:
+        feed.leave(clean)
+    feed.check(gathered.results)
     return [response for response in gathered.results if response is not None]
 
 
 def _fill_and_wait(feed: Feed, gathered: ResultList) -> None:
-    while not feed.over:
+    while not feed.over and not feed.halted:
         window = feed.window()
         room = window - (feed.added - gathered.done)
         if room > 0:
@@ -180,18 +217,22 @@ def _interrupted(feed: Feed, gathered: ResultList) -> Interrupted:
     gathered.wait(feed.added, SETTLE)
     kept = [None if r is None or r.error_kind == "cancelled" else r for r in gathered.results]
     done = sum(1 for response in kept if response is not None)
-    return Interrupted(f"interrupted with {done:,} of {feed.added:,} prompts finished, {cancelled:,} cancelled", kept)
+    journal = feed.call.journal
+    again = "" if journal is None else f"; the same call goes on from {journal.path}"
+    return Interrupted(f"interrupted with {done:,} of {feed.added:,} prompts finished, {cancelled:,} cancelled{again}", kept)
 
 
 def iterate(feed: Feed, arrivals: Arrivals, ordered: bool) -> Iterator[APIResponse]:
     """Responses one by one, pulling the input as they are taken. Leaving the loop cancels what is left."""
     held: dict[int, APIResponse] = {}
     yielded = 0
+    clean = False
     try:
         while True:
             _top_up(feed, arrivals, yielded)
             if feed.over and yielded == feed.added:
-                return
+                clean = feed.call.closed is None
+                break
             response = _next_arrival(feed, arrivals)
             if not ordered:
                 yielded += 1
@@ -204,6 +245,10 @@ def iterate(feed: Feed, arrivals: Arrivals, ordered: bool) -> Iterator[APIRespon
     finally:
         if feed.call.unfinished:
             feed.engine.cancel_call(feed.call)
+        feed.leave(clean)
+    feed.check()
+    if feed.cut_off:
+        raise ClosedError(f"the client was drained: {feed.added:,} prompts of this call were taken, and no more")
 
 
 def _next_arrival(feed: Feed, arrivals: Arrivals) -> APIResponse:
@@ -222,8 +267,11 @@ def _top_up(feed: Feed, arrivals: Arrivals, yielded: int) -> None:
     """Submits when at least a quarter of the window is free, so that the scheduler is asked in chunks."""
     if feed.over:
         return
-    if feed.timed_out:
+    if feed.timed_out or feed.halted:
         feed.over = True
+        return
+    if feed.call.closed == DRAINED:
+        feed.over = feed.cut_off = True
         return
     if feed.added - arrivals.done > feed.full_at:
         return

@@ -14,7 +14,7 @@ from typing_extensions import Self
 from deluge import lifecycle
 from deluge.agent.agents import Agents
 from deluge.agent.future import Roster
-from deluge.calls import refuse_on_courier
+from deluge.calls import DRAINED, refuse_on_courier
 from deluge.config import ClientConfig, make_pool, params_for, read_yaml, settings_of, signature
 from deluge.engine import Engine
 from deluge.errors import ConfigError
@@ -56,6 +56,8 @@ class LLMClient(Agents):
         self._cache_lock = threading.Lock()
         self._warned: set[str] = set()
         self._closed = False
+        self._bulk: weakref.WeakSet[Call] = weakref.WeakSet()
+        self._drains: set[object] = set()
         self._local = threading.local()
         lifecycle.clients.add(self)
         if showing is None:
@@ -190,12 +192,22 @@ class LLMClient(Agents):
         self._showing.close()
 
     def drain(self, timeout: float | None = None) -> bool:
-        """Waits until nothing of this client is under way; False when that took longer than ``timeout`` seconds."""
+        """Stops taking work and waits until what was taken is done; False when that took longer than ``timeout`` seconds.
+
+        Meanwhile new calls raise ``ClosedError``, and calls under way take no more of their input: ``process_prompts`` gives
+        the rest back as errors of kind ``cancelled``, ``map`` ends with ``ClosedError``. Afterwards the client works again.
+        """
         refuse_on_courier()
         end = None if timeout is None else time.monotonic() + timeout
-        ended = self._roster.wait(timeout)
-        left = None if end is None else max(0.0, end - time.monotonic())
-        return ended and self._engine.wait_until_done(list(self._calls), left)
+        mine = object()
+        self._drains.add(mine)
+        try:
+            self._engine.take_no_more(list(self._bulk), DRAINED)
+            ended = self._roster.wait(timeout)
+            left = None if end is None else max(0.0, end - time.monotonic())
+            return ended and self._engine.wait_until_done(list(self._calls), left)
+        finally:
+            self._drains.discard(mine)
 
     def __enter__(self) -> Self:
         self._check_open()

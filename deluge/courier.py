@@ -12,6 +12,7 @@ from typing import Any, Union
 
 from deluge._log import Folder, event
 from deluge._log import logger as logger_of
+from deluge.journal.recorder import NEVER, Recorder
 from deluge.response import APIResponse
 from deluge.tasks import Task
 
@@ -22,6 +23,8 @@ Pairs = list[tuple[Task, APIResponse]]
 Message = tuple[str, str, dict[str, Any]]
 _Job = Union[Pairs, Callable[[], None], None]
 
+MOST = 256  # deliveries whose records go out in one write
+HOLD = 0.05  # seconds that a response waits, at most, for others to be written with
 CROWD = 2  # deliveries in one go from which there is load
 BREATH = 0.0005  # seconds
 
@@ -98,16 +101,26 @@ class Courier:
 
 def _run(jobs: queue.SimpleQueue[_Job]) -> None:
     _here.yes = True
+    _here.unsynced = set()
+    pairs: Pairs = []  # deliveries that came close together: their records go out in one write
     while True:
-        job = jobs.get()
+        job = _next(jobs)
         count = 0
         while True:
+            if isinstance(job, list):
+                pairs.extend(job)
+            if pairs and (len(pairs) >= MOST or not isinstance(job, list)):
+                _deliver(pairs)
+                pairs = []
             if job is None:
                 _say(_folder.flush())
                 return
-            _attend(job)
+            if not isinstance(job, list):
+                _attend(job)
             count += 1
             if jobs.empty():
+                _deliver(pairs)
+                pairs = []
                 if count < CROWD:
                     break
                 count = 0
@@ -118,23 +131,70 @@ def _run(jobs: queue.SimpleQueue[_Job]) -> None:
         del job
 
 
-def _attend(job: Pairs | Callable[[], None]) -> None:
-    if isinstance(job, list):
-        for task, response in job:
-            _deliver(task, response)
-        return
+def _next(jobs: queue.SimpleQueue[_Job]) -> _Job:
+    """The next job. While it waits for one, it brings to the disk what journals have written."""
+    unsynced: set[Recorder] = _here.unsynced
+    while unsynced:
+        now = time.monotonic()
+        for journal in [journal for journal in unsynced if journal.sync_at <= now or journal.sync_at == NEVER]:
+            journal.sync()
+            unsynced.discard(journal)
+        if unsynced:
+            try:
+                return jobs.get(timeout=max(0.001, min(journal.sync_at for journal in unsynced) - now))
+            except queue.Empty:
+                continue
+    return jobs.get()
+
+
+def _attend(job: Callable[[], None]) -> None:
     try:
         job()
     except Exception as error:
         logger.error("the courier failed", exc_info=error)
 
 
-def _deliver(task: Task, response: APIResponse) -> None:
-    call = task.call
-    try:
+def _deliver(pairs: Pairs) -> None:
+    """Hooks, then journals, then whoever waits: nobody sees a response whose record is not written."""
+    held: Pairs = []
+    held_since = 0.0
+    for task, response in pairs:
+        call = task.call
         if call.cache is not None or call.postprocess is not None:
             response = _through_hooks(task, response)
-        call.receiver.take(task, response)
+        if call.journal is None:
+            _hand_out(task, response)
+            continue
+        held.append((task, response))
+        if call.postprocess is not None:  # a slow hook holds nobody else's response back
+            now = time.monotonic()
+            held_since = held_since or now
+            if now - held_since >= HOLD:
+                _record_and_hand_out(held)
+                held, held_since = [], 0.0
+    if held:
+        _record_and_hand_out(held)
+
+
+def _record_and_hand_out(pairs: Pairs) -> None:
+    _record(pairs)
+    for task, response in pairs:
+        _hand_out(task, response)
+
+
+def _record(pairs: Pairs) -> None:
+    """Writes records; one write for each journal."""
+    journals = {task.call.journal for task, _ in pairs}
+    for journal in journals:
+        if journal is not None:
+            journal.keep(pairs if len(journals) == 1 else [pair for pair in pairs if pair[0].call.journal is journal])
+            if journal.sync_at < NEVER:
+                _here.unsynced.add(journal)
+
+
+def _hand_out(task: Task, response: APIResponse) -> None:
+    try:
+        task.call.receiver.take(task, response)
     except Exception as error:
         logger.error("a delivery failed", exc_info=error, extra={"deluge": {"task": task.id}})
 
@@ -182,6 +242,7 @@ def _keep_late(pairs: Pairs) -> None:
     for task, response in pairs:
         if task.call.cache is not None:
             keep(task, response)
+    _record(pairs)
 
 
 def _in_context(call: Any, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -117,6 +117,19 @@ class Engine(Stepping):
             self._step(now)
             return count
 
+    def take_no_more(self, calls: Iterable[Call], message: str) -> None:
+        """From now on new tasks of these calls are cancelled at once; those that were taken go on."""
+        with self._lock:
+            for call in calls:
+                call.closed = call.closed or message
+
+    def stop_unsent(self, call: Call, message: str) -> None:
+        """The same for one call, whose tasks that are not under way are cancelled too."""
+        with self._lock:
+            now = time.monotonic()
+            self.scheduler.stop_unsent(call, now, message)
+            self._step(now)
+
     def ends_at(self, call: Call, at: float) -> None:
         """From this monotonic time on the call's unfinished tasks are cancelled."""
         with self._lock:

@@ -11,6 +11,7 @@
      │                                   InternalServerError · ContextLengthError · ContentFilterError
      ├─ RequestTooLargeError · BudgetExceededError · InputError · PostprocessError   (carry .response)
      ├─ ToolError · MCPError
+     ├─ JournalError                      carries .responses
      └─ ClosedError
     Interrupted(KeyboardInterrupt)       carries .responses
 
@@ -51,6 +52,27 @@ class MissingAPIKeyError(ConfigError):
 
 class ClosedError(DelugeError):
     """The client was closed for good (its ``with`` block ended) or is shutting down."""
+
+
+class JournalError(DelugeError):
+    """The journal cannot be written any more: a full disk, most likely. Nothing was sent since, nothing is lost.
+
+    ``.responses`` has what was answered, in input order, None elsewhere (empty for ``map``, which has handed them over).
+    ``.unwritten``: how many of them are in memory only. ``.path``: the journal's.
+    """
+
+    def __init__(self, message: str = "", responses: Sequence[Any] = (), *, path: str = "", unwritten: int = 0) -> None:
+        super().__init__(message)
+        self.responses = list(responses)
+        self.path = path
+        self.unwritten = unwritten
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_journal_error, (str(self), self.responses, self.path, self.unwritten)
+
+
+def _rebuild_journal_error(message: str, responses: list[Any], path: str, unwritten: int) -> JournalError:
+    return JournalError(message, responses, path=path, unwritten=unwritten)
 
 
 class ToolError(DelugeError):

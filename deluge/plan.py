@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextvars
 import hashlib
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypedDict, cast
 
@@ -17,6 +20,10 @@ from deluge.dialects._headers import meant_for
 from deluge.endpoints import base_url_of, dialect_of, key_of, today
 from deluge.engine import Engine
 from deluge.errors import ConfigError
+from deluge.journal import Recorder
+from deluge.journal.answers import response_of
+from deluge.journal.lines import PREFIX
+from deluge.journaling import JournalOptions
 from deluge.models.model import Model
 from deluge.models.registry import retirement_notice
 from deluge.params import CACHE_PATTERNS, SERVICE_TIERS, SamplingParams
@@ -46,6 +53,9 @@ class CallOptions(TypedDict, total=False):
     ``cache``: a CachePattern, kept for ``cache_ttl`` (5m, 1h; OpenAI: 30m, 12h). ``service_tier``: auto, flex …
     ``prefer_model``: a name of the pool, or ``"last"``. ``model`` and ``sampling_params`` replace the client's for this
     call. ``timeout``: seconds for the whole call.
+    ``journal``: a file that keeps every finished prompt; the same call with the same file goes on where it stopped.
+    ``durable="each"`` brings every batch of records to the disk before it is handed over ("second": within a second);
+    ``retry_failed=True`` asks again what failed. These three are for ``process_prompts``, ``map`` and ``ask``.
     """
 
     tools: Any
@@ -58,6 +68,9 @@ class CallOptions(TypedDict, total=False):
     model: str | None
     sampling_params: SamplingParams | Mapping[str, Any] | None
     timeout: float | None
+    journal: str | os.PathLike[str] | Recorder | None
+    durable: str | None
+    retry_failed: bool | None
 
 
 # Settings of the engine, which all copies of a client share.
@@ -89,6 +102,7 @@ class Plan:
         self._warned = warned
         self.timeout = _end_of(options.get("timeout"))
         self._models = tuple(entry.model for entry in pool)
+        self._journal = JournalOptions.of(options)
         pool, router = _pool_of(config, pool, router, options)
         self.prefer = _preferred(options.get("prefer_model"), pool, config)
         self._sized = _tools_size(self.options)
@@ -131,9 +145,50 @@ class Plan:
         if prefer == "last":
             prefer = conversation.model_used
         made = Task(next(self.engine.ids), index, self.call, conversation, size, sink=sink, prefer=prefer)
-        if self.call.cache is not None:
+        if self.call.cache is not None or self.call.journal is not None:
             made.key = self.key_of(conversation)
         return made
+
+    def open_journal(self) -> bool:
+        """Opens the journal that the call asks for; whether the call has to close it. ``ConfigError``: it cannot be used."""
+        given = self._journal
+        if given is None:
+            return False
+        call, engine = self.call, self.engine
+        journal, own = given.opened()
+        weakly = weakref.ref(call)  # the journal is the call's
+
+        def stop(message: str) -> None:
+            failed = weakly()
+            if failed is not None:
+                engine.stop_unsent(failed, message)
+
+        secrets = [template.api_key or "" for template in call.templates.values()]
+        secrets += [value or "" for value in (self.config.extra_headers or {}).values()]
+        journal.begin(self._of_call()[:PREFIX], secrets, stop)
+        call.journal = journal
+        return own
+
+    def found(self, task: Task) -> APIResponse | None:
+        """What is known already: the journal's record, else the response cache's answer."""
+        journal = self.call.journal
+        if journal is None:
+            return self.cached(task)
+        journal.place(task)
+        known = journal.find(task, task.index, task.metadata)
+        if known is not None:
+            with suppress(ValueError):
+                return self._from_record(task, known)
+        return self.cached(task)
+
+    def _from_record(self, task: Task, known: dict[str, Any]) -> APIResponse:
+        response = response_of(known, id=task.id, index=task.index, prompt=task.prompt, metadata=task.metadata)
+        reader, template = self.call.reader, self.call.templates.get(response.model_internal)
+        if template is not None:
+            response.sampling_params, response.model_external = template.params, template.model.name
+        if reader is not None and response.parsed is not None:
+            response.parsed = reader.parsed(response) or response.parsed
+        return response
 
     def lasts(self) -> bool:
         """Whether the next handle of this thread may go with it: nothing that it was made from can have changed."""
@@ -154,10 +209,21 @@ class Plan:
         return None if found is None else _hit(task, found)
 
     def key_of(self, conversation: Conversation) -> str:
-        """The request key: content, pool, parameters, tools, schema, address and body; stable across processes."""
+        """The request key: content, pool, parameters, tools, schema, address and body; stable across processes.
+
+        Its first 16 digits are the same for all prompts of a call: they stand for everything but the prompt.
+        """
+        return self.key_with(conversation.fingerprint)
+
+    def key_with(self, fingerprint: str) -> str:
+        """The key of whatever has this fingerprint."""
+        key = self._of_call()
+        return key[:PREFIX] + hashlib.sha256(f"{key}:{fingerprint}".encode("ascii")).hexdigest()[PREFIX:]
+
+    def _of_call(self) -> str:
         if self._key is None:
             self._key = hashlib.sha256(canonical(self._request_facts())).hexdigest()
-        return hashlib.sha256(f"{self._key}:{conversation.fingerprint}".encode("ascii")).hexdigest()
+        return self._key
 
     def _request_facts(self) -> list[Any]:
         options = self.options

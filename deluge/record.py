@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_jsonable_python
 
+from deluge import _json
 from deluge.prompt.log import messages_to_log
+from deluge.prompt.message import Message
 from deluge.prompt.parts import Text
 
 if TYPE_CHECKING:
-    from deluge.prompt import Conversation, Message, ToolCall
+    from deluge.prompt import Conversation, ToolCall
     from deluge.response import APIResponse
 
 RECORD_VERSION = 1
+_NOTHING = Message("assistant")
 RECORD_KEYS = (
     "v", "index", "id", "key", "occurrence", "metadata", "prompt", "completion", "parsed", "thinking", "tool_calls",
     "finish_reason", "is_error", "error_kind", "error_message", "status_code", "model", "provider", "service_tier",
@@ -35,21 +38,47 @@ def record(
     None.
     """
     carried = response.metadata if metadata is None else metadata
-    own = {
-        "v": RECORD_VERSION,
-        "index": response.index if index is None else index,
-        "id": id,
-        "key": key,
-        "occurrence": occurrence,
-        "metadata": dict(carried) if carried else None,
+    usage, attempts, parsed = response.usage, response.attempts, response.parsed
+    content = response.content or _NOTHING
+    calls = content.tool_calls
+    return {
+        "v": RECORD_VERSION, "index": response.index if index is None else index, "id": id, "key": key,
+        "occurrence": occurrence, "metadata": dict(carried) if carried else None,
         "prompt": prompt_of(response.prompt) if prompts else None,
-        "parsed": None if response.parsed is None else to_jsonable_python(response.parsed, fallback=repr),
-        "tool_calls": [_tool_call(call) for call in response.tool_calls] or None,
-        "model": response.model_internal or None,
-        "attempts": len(response.attempts),
-        "models_tried": list(dict.fromkeys(attempt.model for attempt in response.attempts)),
+        "completion": content.completion,
+        "parsed": None if parsed is None else to_jsonable_python(parsed, fallback=repr),
+        "thinking": content.thinking,
+        "tool_calls": [_tool_call(call) for call in calls] if calls else None,
+        "finish_reason": response.finish_reason, "is_error": response.is_error, "error_kind": response.error_kind,
+        "error_message": response.error_message, "status_code": response.status_code,
+        "model": response.model_internal or None, "provider": response.provider, "service_tier": response.service_tier,
+        "response_id": response.response_id, "request_id": response.request_id,
+        "input_tokens": usage.input_tokens, "cache_read_tokens": usage.cache_read_tokens,
+        "cache_write_tokens": usage.cache_write_tokens, "output_tokens": usage.output_tokens,
+        "reasoning_tokens": usage.reasoning_tokens, "cost": response.cost,
+        "attempts": len(attempts), "models_tried": list(dict.fromkeys([attempt.model for attempt in attempts])),
+        "possibly_billed": any([attempt.possibly_billed for attempt in attempts]), "source": response.source,
+        "started_at": response.started_at, "finished_at": response.finished_at, "latency": response.latency,
+        "queued": response.queued,
     }
-    return {name: own[name] if name in own else getattr(response, name) for name in RECORD_KEYS}
+
+
+def record_line(data: Mapping[str, Any]) -> bytes:
+    """A record as one line of JSON, with its newline. What JSON does not have becomes null (a number) or its ``str``."""
+    try:
+        return _json.dumps(data) + b"\n"
+    except (ValueError, TypeError):  # a number that JSON does not have, or an object that a hook left in the answer
+        return _json.dumps(_plain(data)) + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    return value if value is None or isinstance(value, (str, int, bool)) else str(value)
 
 
 def prompt_of(prompt: Conversation | None) -> str | list[dict[str, Any]] | None:
@@ -60,10 +89,11 @@ def prompt_of(prompt: Conversation | None) -> str | list[dict[str, Any]] | None:
     """
     if prompt is None:
         return None
-    messages = [_message(message) for message in prompt.messages]
-    if len(messages) == 1 and messages[0]["role"] == "user" and "content" in messages[0]:
-        return str(messages[0]["content"])
-    return messages
+    if len(prompt.messages) == 1:
+        first = prompt.messages[0]
+        if first.role == "user" and first.name is None and len(first.parts) == 1 and type(first.parts[0]) is Text:
+            return first.parts[0].text
+    return [_message(message) for message in prompt.messages]
 
 
 def _message(message: Message) -> dict[str, Any]:

@@ -31,13 +31,14 @@ class RowTemplates:
         """The task of a row; one that is refused when the row, or what it asks for, cannot be used."""
         made = plan.task(index, _NOTHING if row.prompt is None else row.prompt)
         made.metadata = row.metadata or None
+        made.row_id = row.id
         if row.error is not None:
-            made.refused = Verdict("input", message=row.error)
+            _refuse(plan, made, row.error)
         elif row.model is not None or row.params:
             try:
                 self._give_own(plan, made, row)
             except ConfigError as error:
-                made.refused = Verdict("input", message=f"line {row.line}: {error}")
+                _refuse(plan, made, f"line {row.line}: {error}")
         return made
 
     def _give_own(self, plan: Plan, made: Task, row: Row) -> None:
@@ -47,12 +48,22 @@ class RowTemplates:
             name = next(iter(templates)) if len(templates) == 1 else plan.next_model()
         own = canonical([name, row.params])
         made.template = self._made.get(own)
+        if made.key is not None:  # what the row asks for, not the model whose turn it is
+            made.key = plan.key_with(f"{made.prompt.fingerprint}:{hashlib.sha256(_asked(row)).hexdigest()}")
         if made.template is None:
             if len(self._made) >= _KEPT:
                 self._made.clear()
             made.template = self._made[own] = _own_template(plan, name, row)
-        if made.key is not None:
-            made.key = hashlib.sha256(made.key.encode("ascii") + own).hexdigest()
+
+
+def _asked(row: Row) -> bytes:
+    return canonical([row.model, row.params])
+
+
+def _refuse(plan: Plan, made: Task, message: str) -> None:
+    made.refused = Verdict("input", message=message)
+    if made.key is not None:  # it has no prompt: what is wrong with it tells it from others
+        made.key = plan.key_with("refused:" + hashlib.sha256(message.encode("utf-8", "surrogatepass")).hexdigest())
 
 
 def _own_template(plan: Plan, name: str, row: Row) -> RequestTemplate:

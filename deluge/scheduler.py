@@ -14,7 +14,7 @@ from typing import Any
 from deluge.landing import Landing
 from deluge.lanes import NEVER
 from deluge.response import APIResponse
-from deluge.tasks import ENDED, QUEUED, RUNNING, WAITING, Call, Flight, Outcome, Task, attempt_of, failed
+from deluge.tasks import ENDED, QUEUED, RUNNING, WAITING, Call, Flight, Outcome, Task, attempt_of, complete, failed
 from deluge.status import Capacity, LimitingFactor
 from deluge.tracker import StatusTracker
 from deluge.wire import Verdict
@@ -60,11 +60,11 @@ class Scheduler(Landing):
         """A worker came back."""
         task = flight.task
         if flight not in self.flights:
-            self._came_late(flight, outcome)
+            self._came_late(flight, outcome, now)
             return
         self._land(flight, outcome, now)
         if task.state == ENDED:
-            self._came_late(flight, outcome)
+            self._came_late(flight, outcome, now)
         elif outcome.next_call is not None:
             self._wait_for_poll(flight, outcome, outcome.next_call.delay, now)
         else:
@@ -94,6 +94,13 @@ class Scheduler(Landing):
         for task in tasks:
             self.cancel(task, now, Verdict("cancelled", message=message))
         return len(tasks)
+
+    def stop_unsent(self, call: Call, now: float, message: str) -> None:
+        """Takes nothing more of this call, and ends what of it is not under way; the rest goes on to its end."""
+        call.closed = call.closed or message
+        for task in sorted(call.unfinished):
+            if task.flight is None:
+                self.cancel(task, now, Verdict("cancelled", message=message))
 
     def ends_at(self, call: Call, at: float) -> None:
         """The call's ``timeout=``: what has not ended by then is cancelled. A call that is over is not kept for it."""
@@ -177,7 +184,7 @@ class Scheduler(Landing):
         task.attempts += (attempt,)
         self.tracker.attempt_failed(verdict.kind, will_retry=False, possibly_billed=attempt.possibly_billed)
 
-    def _came_late(self, flight: Flight, outcome: Outcome) -> None:
+    def _came_late(self, flight: Flight, outcome: Outcome, now: float) -> None:
         """What comes after a task has ended, or after its attempt was given up: an answer was paid for, so it is counted
         and kept; a job is told to stop."""
         task, response = flight.task, outcome.response
@@ -189,6 +196,7 @@ class Scheduler(Landing):
         if not response.is_error or response.usage.total_tokens:
             self.tracker.late(response.usage, response.cost)
         if not response.is_error and outcome.misfit is None:
+            complete(task, response, now, self.wall, (attempt_of(flight, outcome, now, self.wall),))
             self.late.append((task, response))
 
     def _at(self, at: float, what: int, item: Any) -> None:

@@ -14,6 +14,7 @@ from deluge.wire import HttpCall, Verdict
 if TYPE_CHECKING:
     from contextvars import Context
 
+    from deluge.journal import Recorder
     from deluge.lanes import Lane
     from deluge.limits import Reservation
     from deluge.prompt import Conversation, Message
@@ -81,8 +82,8 @@ class Call:
 
     __slots__ = (
         "id", "templates", "router", "fallbacks", "policy", "request_timeout", "stream_timeout", "background_timeout",
-        "receiver", "context", "postprocess", "cache", "reader", "max_repairs", "ready", "served", "unfinished", "name",
-        "closed", "__weakref__",
+        "receiver", "context", "postprocess", "cache", "reader", "journal", "max_repairs", "ready", "served", "unfinished",
+        "name", "closed", "__weakref__",
     )
 
     def __init__(
@@ -106,6 +107,7 @@ class Call:
         self.cache = cache
         self.reader = reader  # makes the typed object of an answer, where the call has an output_schema
         self.max_repairs = max_repairs  # how often an answer that does not fit is asked for again
+        self.journal: Recorder | None = None  # writes down what is delivered
         self.name = name
         self.closed: str | None = None  # why nothing of it is sent any more
         self.ready: dict[Lane, Queue] = {}  # the scheduler's
@@ -120,10 +122,10 @@ class Task:
     """One prompt's story. Owned by the scheduler; while an attempt runs its worker reads it and nobody writes it."""
 
     __slots__ = (
-        "number", "id", "index", "call", "prompt", "size", "metadata", "sink", "key", "model", "lane", "state", "attempts",
-        "burned", "rate_limited", "limited_for", "timeouts", "resent", "streamed", "idle", "created_at", "first_at",
-        "cooled_at", "flight", "exchange", "next_call", "poll_until", "template", "handle", "prefer", "tokens", "refused",
-        "repairs", "unfit", "__weakref__",
+        "number", "id", "index", "call", "prompt", "size", "metadata", "sink", "key", "row_id", "occurrence", "model",
+        "lane", "state", "attempts", "burned", "rate_limited", "limited_for", "timeouts", "resent", "streamed", "idle",
+        "created_at", "first_at", "cooled_at", "flight", "exchange", "next_call", "poll_until", "template", "handle",
+        "prefer", "tokens", "refused", "repairs", "unfit", "__weakref__",
     )
 
     def __init__(
@@ -154,6 +156,8 @@ class Task:
         self.next_call: HttpCall | None = None
         self.poll_until = 0.0
         self.key: str | None = None
+        self.row_id: Any = None  # the id that a work list gives it
+        self.occurrence = 0  # how many with this key came before it in the input
         self.handle: Any = None
         self.refused: Verdict | None = None  # why it is never sent
         self.repairs = 0  # how often it was asked again because an answer did not fit
@@ -275,9 +279,11 @@ def attempt_of(flight: Flight, outcome: Outcome, now: float, wall: float) -> Att
     )
 
 
-def complete(task: Task, response: APIResponse, now: float, wall: float) -> APIResponse:
-    """The final response, told which task it belongs to and what all of its attempts took."""
-    attempts = task.attempts
+def complete(
+    task: Task, response: APIResponse, now: float, wall: float, late: tuple[Attempt, ...] = ()
+) -> APIResponse:
+    """The final response, told which task it belongs to and what all of its attempts took (``late``: one more)."""
+    attempts = task.attempts + late
     response.id = task.id
     response.prompt = task.prompt
     if response.content is None and task.unfit is not None:

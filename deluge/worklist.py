@@ -19,7 +19,7 @@ from typing import IO, Any
 from deluge import _json
 from deluge._rowform import Row, RowError, Template, WorkItem, item_of_data, item_of_json
 from deluge.errors import ConfigError
-from deluge.record import RECORD_KEYS, RECORD_VERSION, record
+from deluge.record import RECORD_KEYS, RECORD_VERSION, record, record_line
 
 __all__ = ["RECORD_KEYS", "RECORD_VERSION", "RecordWriter", "Row", "Rows", "count_rows", "read_rows", "record"]
 
@@ -277,7 +277,10 @@ class RecordWriter:
 
     def write(self, *records: Mapping[str, Any]) -> None:
         """Appends these records, one line each, in one write."""
-        data = b"".join(_line(item) for item in records)
+        self.append(b"".join(record_line(item) for item in records), len(records))
+
+    def append(self, data: bytes, records: int) -> None:
+        """Appends whole lines, in one write; ``records``: how many."""
         self._forget_old()
         written = 0
         try:
@@ -286,7 +289,7 @@ class RecordWriter:
         except OSError:
             self._take_back(written)
             raise
-        self.records += len(records)
+        self.records += records
 
     def _forget_old(self) -> None:
         if self._stale:
@@ -320,20 +323,3 @@ class RecordWriter:
         else:
             self.discard()
         self.close()
-
-
-def _line(item: Mapping[str, Any]) -> bytes:
-    try:
-        return _json.dumps(item) + b"\n"
-    except (ValueError, TypeError):  # a number that JSON does not have, or an object that a hook left in the answer
-        return _json.dumps(_plain(item)) + b"\n"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return value if value - value == 0 else None
-    return value if value is None or isinstance(value, (str, int, bool)) else str(value)

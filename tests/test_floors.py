@@ -20,7 +20,7 @@ FLOORS = {
     "engine": 5, "scheduler": 5, "admission": 5, "routing": 5, "lanes": 5, "tasks": 5, "limits": 5, "retry": 5,
     "router": 5, "tracker": 5, "handles": 5, "courier": 5, "worker": 5,
     "calls": 5, "summary": 5, "plan": 5, "rowplan": 5, "endpoints": 5, "lifecycle": 5, "crew": 5, "lobby": 5,
-    "readings": 5, "stepping": 5, "landing": 5, "surroundings": 5, "showing": 5, "waiting": 5,
+    "readings": 5, "journaling": 5, "stepping": 5, "landing": 5, "surroundings": 5, "showing": 5, "waiting": 5,
     "fetching": 5,
     # 4 edges
     "transport": 4, "caches": 4, "progress": 4, "mcp": 4, "journal": 4, "quota": 4, "worklist": 4, "coroutines": 4,
@@ -37,7 +37,7 @@ FLOORS = {
 }
 
 THREADED = ("client", "asking", "engine", "stepping", "lifecycle", "crew", "lobby", "readings", "courier", "calls", "plan",
-            "showing", "handles", "fetching", "caches", "quota", "agent", "mcp", "progress", "testing", "cli")
+            "showing", "handles", "fetching", "journal", "caches", "quota", "agent", "mcp", "progress", "testing", "cli")
 # Module -> the rooms that may import it.
 FENCES = {
     "requests": ("transport", "mcp"),

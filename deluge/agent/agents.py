@@ -15,6 +15,7 @@ from deluge.asking import Asking
 from deluge.calls import refuse_on_courier
 from deluge.courier import wait_in_slices
 from deluge.errors import ConfigError, Interrupted
+from deluge.journaling import without_journal
 from deluge.plan import CallOptions
 from deluge.prompt import Conversation
 from deluge.prompt.coerce import as_conversation, as_prompts
@@ -120,6 +121,7 @@ class Agents(Asking):
 
     def _assignment(self, options: AgentOptions) -> Assignment:
         given: dict[str, Any] = dict(options)
+        without_journal(given)
         habits = Habits(**{name: given.pop(name) for name in _HABITS & given.keys()})
         try:
             plan = self._plan(given, None)  # type: ignore[arg-type]

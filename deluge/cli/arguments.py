@@ -35,7 +35,8 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
 def _run(commands: Any) -> None:
     parser = commands.add_parser(
         "run", help="answer a file of prompts", epilog=_EXIT_CODES,
-        description="Answers every prompt of FILE and writes one JSON line per prompt, as it finishes.",
+        description="Answers every prompt of FILE and writes one JSON line per prompt, as it finishes. "
+                    "The same command again goes on where it stopped.",
     )
     parser.add_argument("file", metavar="FILE", help="JSONL, CSV or text; - is stdin")
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="the answers, as JSONL; - is stdout")
@@ -45,7 +46,9 @@ def _run(commands: Any) -> None:
     add("--template", metavar="TEXT", help="the prompt with {fields} of the row in it: \"Summarise: {text}\"")
     add("--limit", metavar="N", type=_count, help="only the first N prompts")
     add("--schema", metavar="FILE", help="a JSON schema that every answer has to follow")
-    add("--overwrite", action="store_true", help="replace OUT if it exists")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--overwrite", action="store_true", help="start over if OUT exists (without it the run goes on)")
+    again.add_argument("--retry-failed", action="store_true", help="go on, and ask again what failed")
     add("--no-prompts", action="store_true", help="leave the prompts out of the records")
     add("--summary-json", metavar="FILE", help="write the summary as JSON too")
 

@@ -1,11 +1,10 @@
-"""``deluge run``: a file of prompts in, a file of records out."""
+"""``deluge run``: a file of prompts in, a file of records out, which is also where the next run goes on."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,12 +13,10 @@ from deluge.cli.clients import client_from
 from deluge.cli.signals import BROKEN_PIPE, Signals
 from deluge.cli.summaries import write_summary, writable
 from deluge.cli.terminal import log_to_stderr, on_terminal, quiet_stdout, say
-from deluge.errors import ConfigError
-from deluge.response import APIResponse
+from deluge.errors import ConfigError, JournalError
+from deluge.journal import Journal, OneWay, Recorder
 from deluge.summary import summary
-from deluge.worklist import RecordWriter, Row, count_rows, read_rows, record
-
-_SETTLE = 0.7  # seconds that an interrupted run waits for answers on their way to the file
+from deluge.worklist import Row, count_rows, read_rows
 
 
 def run(options: argparse.Namespace, signals: Signals) -> int:
@@ -33,102 +30,89 @@ def run(options: argparse.Namespace, signals: Signals) -> int:
     ) as rows:
         writable(options.summary_json)
         job = Job(options)
-        with RecordWriter(options.output, overwrite=options.overwrite) as writer:
-            code = job.run(rows, writer, schema, signals)
+        code = job.run(rows, schema, signals)
     now = job.client.status()
     if options.summary_json:
         write_summary(options.summary_json, now)
     if not options.quiet:
-        sys.stderr.write(summary(now))
+        sys.stderr.write(summary(now, job.next_step))
     if job.notice:
         say(job.notice)
     return code
 
 
-class Job:
-    """One run. The courier writes each record, in the client's ``postprocess`` hook, before anybody sees the response.
+def recorder_of(options: argparse.Namespace) -> Recorder:
+    """Where the records go: a journal; or stdout, a pipe or a device, from which nothing can be resumed."""
+    path, prompts = options.output, not options.no_prompts
+    if path == "-" or os.path.exists(path) and not os.path.isfile(path):
+        return OneWay(path, prompts=prompts)
+    return Journal(
+        path, retry_failed=options.retry_failed, prompts=prompts, overwrite=options.overwrite, exact=True
+    )
 
-    The main thread feeds and waits, and is the one that signals interrupt: none ever falls between an answer and its
-    line in the file.
-    """
+
+class Job:
+    """One run. Each record is written before anybody sees its response, so that a signal never falls between them."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
-        self.client = client_from(options, postprocess=self._keep)
-        self._rows: dict[int, Row] = {}  # under way, by index
-        self._lock = threading.Condition()
-        self._writer: RecordWriter | None = None
-        self._closed = False
-        self._failure: OSError | None = None
-        self._failed = 0
+        self.client = client_from(options)
         self.notice = ""  # what is to be said at the end
+        self.next_step = ""
 
-    def run(self, rows: Iterator[Row], writer: RecordWriter, schema: Any, signals: Signals) -> int:
+    def run(self, rows: Iterator[Row], schema: Any, signals: Signals) -> int:
         """The exit code, when all rows are done, nothing can be written any more, or a signal came."""
-        self._writer = writer
-        show = on_terminal() and not self._options.quiet
-        self.client.open(self._total(), show_progress=show)
+        recorder = recorder_of(self._options)
+        clean = False
+        failed = 0
+        self.client.open(self._total(), show_progress=on_terminal() and not self._options.quiet)
         try:
-            for _ in self.client.map(self._registered(rows), ordered=False, output_schema=schema):
-                if self._failure is not None:
-                    break
+            for response in self.client.map(rows, ordered=False, output_schema=schema, journal=recorder):
+                failed += response.is_error
+            clean = True
+        except JournalError:
+            pass  # the recorder says why
         except KeyboardInterrupt:
-            self._settle()
-            self.notice = f"{signals.word}: {self._done()}"
-            writer.discard()
+            self.notice = f"{signals.word}: {self._done(recorder)}"
             return signals.exit_code
         finally:
-            with self._lock:
-                self._closed = True
+            recorder.close(clean)
             self.client.close()
-        return self._outcome()
+            self._say_next(recorder, clean, failed)
+        return self._outcome(recorder, failed)
 
     def _total(self) -> int | None:
         count, limit = count_rows(self._options.file), self._options.limit
         return count if count is None or limit is None else min(count, limit)
 
-    def _registered(self, rows: Iterator[Row]) -> Iterator[Row]:
-        for row in rows:
-            self._rows[row.index] = row
-            yield row
-
-    def _keep(self, response: APIResponse) -> None:
-        """Writes the record of one response; on the courier, one at a time."""
-        row = self._rows[response.index]
-        made = None
-        if response.error_kind != "cancelled":
-            self._failed += response.is_error
-            made = record(response, id=row.id, index=row.index, metadata=row.metadata, prompts=not self._options.no_prompts)
-        with self._lock:
-            try:
-                if made is not None and self._writer is not None and not self._closed and self._failure is None:
-                    self._writer.write(made)
-            except OSError as error:
-                self._failure = error
-            finally:
-                del self._rows[response.index]
-                self._lock.notify_all()
-
-    def _settle(self) -> None:
-        """Waits, not for long, until the courier has written what was answered before the signal came."""
-        with self._lock:
-            self._lock.wait_for(lambda: not self._rows, _SETTLE)
-
-    def _done(self) -> str:
-        count = 0 if self._writer is None else self._writer.records
+    def _done(self, recorder: Recorder) -> str:
+        count = recorder.written + recorder.resumed
         if not count:
             return "nothing was answered yet"
         where = "were written to stdout" if self._options.output == "-" else f"are in {self._options.output}"
         return f"the records of {count:,} prompts {where}"
 
-    def _outcome(self) -> int:
-        if isinstance(self._failure, BrokenPipeError):
+    def _say_next(self, recorder: Recorder, clean: bool, failed: int) -> None:
+        """How to go on, where there is a journal to go on from."""
+        if isinstance(recorder, OneWay) or clean and not failed:
+            return
+        if clean:
+            self.next_step = f"deluge run … -o {self._options.output} --retry-failed"
+        elif recorder.written or recorder.resumed:
+            again = " (without --overwrite)" if self._options.overwrite else ""
+            self.next_step = f"the same command goes on where this one stopped{again}"
+
+    def _outcome(self, recorder: Recorder, failed: int) -> int:
+        failure = recorder.failure
+        if isinstance(failure, BrokenPipeError):
             quiet_stdout()
             return BROKEN_PIPE
-        if self._failure is not None:
-            self.notice = f"{self._options.output} cannot be written any more: {self._failure.strerror}; {self._done()}"
+        if failure is not None:
+            lost = f", {recorder.unwritten:,} could not be written" if recorder.unwritten else ""
+            why = f"{self._options.output} cannot be written any more: {failure.strerror}"
+            self.notice = f"{why}; {self._done(recorder)}{lost}"
             return 1
-        return 1 if self._failed else 0
+        return 1 if failed else 0
 
 
 def _same_file(one: str, other: str) -> bool:

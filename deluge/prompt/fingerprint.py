@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from json.encoder import encode_basestring_ascii as _quoted
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from deluge.prompt.media import Audio, File, Image
 from deluge.prompt.message import Message
-from deluge.prompt.parts import PART_NAMES
+from deluge.prompt.parts import PART_NAMES, Text
 
 
 _TYPE = "\0type"  # no JSON that a user writes has such a key
@@ -17,7 +18,20 @@ _TYPE = "\0type"  # no JSON that a user writes has such a key
 
 def fingerprint(messages: Iterable[Message]) -> str:
     """64 hex digits over roles and parts, in order."""
-    return hashlib.sha256(canonical([_message(message) for message in messages])).hexdigest()
+    kept = messages if isinstance(messages, tuple) else tuple(messages)
+    if len(kept) == 1 and (text := _lone_text(kept[0])) is not None:
+        return hashlib.sha256(f'[["{kept[0].role}",null,[["text",{_quoted(text)},null,null]]]]'.encode("ascii")).hexdigest()
+    return hashlib.sha256(canonical([_message(message) for message in kept])).hexdigest()
+
+
+def _lone_text(message: Message) -> str | None:
+    """The text of a message that is nothing else: the usual prompt, which is written without json's machinery."""
+    if message.name is not None or len(message.parts) != 1:
+        return None
+    part = message.parts[0]
+    if not isinstance(part, Text) or type(part) is not Text or part.signature is not None or part.provider is not None:
+        return None
+    return part.text if type(part.text) is str and message.role.isidentifier() else None
 
 
 def canonical(value: Any) -> bytes:
