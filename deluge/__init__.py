@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from deluge.errors import (
         APIConnectionError, APIError, APIStatusError, APITimeoutError, AuthenticationError, BadRequestError,
         BudgetExceededError, CancelledError, ClosedError, ConfigError, ContentFilterError, ContextLengthError, DelugeError,
-        InputError, InternalServerError, Interrupted, JournalError, MCPError, MissingAPIKeyError, NotFoundError, OverloadedError,
+        InputError, InternalServerError, Interrupted, JournalError,
+        MCPError, MissingAPIKeyError, NotFoundError, OverloadedError,
         PermissionDeniedError, PostprocessError, QuotaExhaustedError, RateLimitError, RequestTooLargeError, ResponseError,
         ResponseParseError, ToolError, UnknownModelError,
     )
@@ -43,7 +44,8 @@ _HOMES = {
     "client": "LLMClient",
     "errors": "APIConnectionError APIError APIStatusError APITimeoutError AuthenticationError BadRequestError "
               "BudgetExceededError CancelledError ClosedError ConfigError ContentFilterError ContextLengthError DelugeError "
-              "InputError InternalServerError Interrupted JournalError MCPError MissingAPIKeyError NotFoundError OverloadedError "
+              "InputError InternalServerError Interrupted JournalError "
+              "MCPError MissingAPIKeyError NotFoundError OverloadedError "
               "PermissionDeniedError PostprocessError QuotaExhaustedError RateLimitError RequestTooLargeError ResponseError "
               "ResponseParseError ToolError UnknownModelError",
     "handles": "ResponseFuture",
@@ -62,14 +64,14 @@ _ROOM_OF = {name: room for room, names in _HOMES.items() for name in names.split
 __all__ = [
     "APIConnectionError", "APIError", "APIResponse", "APIStatusError", "APITimeoutError", "AgentFuture", "AgentRound",
     "Attempt", "Audio", "AuthenticationError", "BadRequestError", "BudgetExceededError", "CachePattern", "CancelledError",
-    "ClosedError", "ConfigError", "ContentFilterError", "ContextLengthError", "Conversation", "DelugeError", "File", "Image",
-    "InputError", "InternalServerError", "Interrupted", "JournalError", "LLMClient", "Limits", "MCPError", "MCPServer",
-    "Message",
-    "MissingAPIKeyError", "Model", "NotFoundError", "OverloadedError", "Part", "PermissionDeniedError", "PostprocessError",
-    "Price", "Provider", "QuotaExhaustedError", "RateLimitError", "Raw", "Refusal", "RequestTooLargeError", "ResponseError",
-    "ResponseFuture", "ResponseParseError", "SamplingParams", "StatusSnapshot", "StatusTracker", "StreamDelta", "Text",
-    "Thinking", "Tool", "ToolCall", "ToolError", "ToolResult", "ToolRun", "Trajectory", "UnknownModelError", "Usage",
-    "__version__", "find_models", "get_model", "register_model", "register_provider",
+    "ClosedError", "ConfigError", "ContentFilterError", "ContextLengthError", "Conversation", "DelugeError", "File",
+    "Image", "InputError", "InternalServerError", "Interrupted", "JournalError", "LLMClient", "Limits", "MCPError",
+    "MCPServer", "Message", "MissingAPIKeyError", "Model", "NotFoundError", "OverloadedError", "Part",
+    "PermissionDeniedError", "PostprocessError", "Price", "Provider", "QuotaExhaustedError", "RateLimitError", "Raw",
+    "Refusal", "RequestTooLargeError", "ResponseError", "ResponseFuture", "ResponseParseError", "SamplingParams",
+    "StatusSnapshot", "StatusTracker", "StreamDelta", "Text", "Thinking", "Tool", "ToolCall", "ToolError", "ToolResult",
+    "ToolRun", "Trajectory", "UnknownModelError", "Usage", "__version__", "find_models", "get_model", "register_model",
+    "register_provider",
 ]
 
 

@@ -89,8 +89,9 @@ class Journal(Recorder):
             numbers = ", ".join(f"{number:,}" for number, _, _ in found.damaged[:_NAMED])
             more = ", …" if len(found.damaged) > _NAMED else ""
             set_damaged_aside(self._real, found.damaged)
-            _log.event(_said, 30, f"{len(found.damaged):,} damaged lines ({numbers}{more}) are in {self.path}.damaged now; "
-                       "their prompts will be asked again", path=self.path)
+            lines = "1 damaged line" if len(found.damaged) == 1 else f"{len(found.damaged):,} damaged lines"
+            _log.event(_said, 30, f"{lines} ({numbers}{more}) went into {self.path}.damaged; what they answered will be asked "
+                       "again", path=self.path)
             os.close(self._file)
             self._file = os.open(self._real, _FLAGS, 0o666)
             self._found = scan(self._real)

@@ -90,7 +90,8 @@ class Recorder:
     def _give_up(self, failure: OSError) -> None:
         """Says that nothing can be written any more, to the log and to the call."""
         reason = failure.strerror or type(failure).__name__
-        _log.event(_said, 40, f"the journal cannot be written any more: {reason}; nothing more is sent", path=self.path)
+        if not isinstance(failure, BrokenPipeError):  # nobody reads any more: then nobody has to be told
+            _log.event(_said, 40, f"the journal cannot be written any more: {reason}; nothing more is sent", path=self.path)
         self._on_failure(f"{self.path} cannot be written any more: {reason}")
 
     def _append(self, kept: list[tuple[Asked, bool]], lines: list[bytes]) -> None:
