@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deluge.errors import ConfigError
 from deluge.journal import DURABLE, Journal, Recorder
+from deluge.journal.answers import response_of
+from deluge.journal.lines import PREFIX
+
+if TYPE_CHECKING:
+    from deluge.config import ClientConfig
+    from deluge.engine import Engine
+    from deluge.response import APIResponse
+    from deluge.tasks import Call, Task
 
 _WORDS = ("journal", "durable", "retry_failed")
 
@@ -38,11 +47,46 @@ class JournalOptions:
             raise ConfigError(f"journal is the path of a file, not {given!r}")
         return cls(given, durable or "second", bool(again))
 
-    def opened(self) -> tuple[Recorder, bool]:
-        """The journal, and whether it has to be closed by who asked for it here."""
+    def begun(self, engine: Engine, call: Call, config: ClientConfig, key: str) -> tuple[Recorder, bool]:
+        """The journal, told of its call; and whether the call has to close it. ``key`` is what the call's keys begin with."""
+        journal, own = self._opened()
+        weakly = weakref.ref(call)  # the journal is the call's
+
+        def stop(message: str) -> None:
+            failed = weakly()
+            if failed is not None:
+                engine.stop_unsent(failed, message)
+
+        secrets = [template.api_key or "" for template in call.templates.values()]
+        secrets += [value or "" for value in (config.extra_headers or {}).values()]
+        journal.begin(key[:PREFIX], secrets, stop)
+        return journal, own
+
+    def _opened(self) -> tuple[Recorder, bool]:
         if isinstance(self.journal, Recorder):
             return self.journal, False
         return Journal(self.journal, durable=self.durable, retry_failed=self.retry_failed), True
+
+
+def recorded(journal: Recorder, task: Task) -> APIResponse | None:
+    """The response that the journal has for this prompt; None when there is none, or none that fits the call's schema."""
+    journal.place(task)
+    known = journal.find(task, task.index, task.metadata)
+    if known is None:
+        return None
+    try:
+        response = response_of(known, id=task.id, index=task.index, prompt=task.prompt, metadata=task.metadata)
+    except ValueError:  # somebody has changed the file
+        return None
+    call = task.call
+    template = call.templates.get(response.model_internal)
+    if template is not None:
+        response.sampling_params, response.model_external = template.params, template.model.name
+    if call.reader is not None and response.parsed is not None:
+        response.parsed, problem = call.reader.reading(response)
+        if problem is not None:
+            return None  # the schema is the same, but a validator of the type's is not
+    return response
 
 
 def without_journal(options: Mapping[str, Any]) -> None:

@@ -7,9 +7,7 @@ import hashlib
 import os
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypedDict, cast
 
@@ -21,9 +19,8 @@ from deluge.endpoints import base_url_of, dialect_of, key_of, today
 from deluge.engine import Engine
 from deluge.errors import ConfigError
 from deluge.journal import Recorder
-from deluge.journal.answers import response_of
 from deluge.journal.lines import PREFIX
-from deluge.journaling import JournalOptions
+from deluge.journaling import JournalOptions, recorded
 from deluge.models.model import Model
 from deluge.models.registry import retirement_notice
 from deluge.params import CACHE_PATTERNS, SERVICE_TIERS, SamplingParams
@@ -151,44 +148,15 @@ class Plan:
 
     def open_journal(self) -> bool:
         """Opens the journal that the call asks for; whether the call has to close it. ``ConfigError``: it cannot be used."""
-        given = self._journal
-        if given is None:
+        if self._journal is None:
             return False
-        call, engine = self.call, self.engine
-        journal, own = given.opened()
-        weakly = weakref.ref(call)  # the journal is the call's
-
-        def stop(message: str) -> None:
-            failed = weakly()
-            if failed is not None:
-                engine.stop_unsent(failed, message)
-
-        secrets = [template.api_key or "" for template in call.templates.values()]
-        secrets += [value or "" for value in (self.config.extra_headers or {}).values()]
-        journal.begin(self._of_call()[:PREFIX], secrets, stop)
-        call.journal = journal
+        self.call.journal, own = self._journal.begun(self.engine, self.call, self.config, self._of_call())
         return own
 
     def found(self, task: Task) -> APIResponse | None:
         """What is known already: the journal's record, else the response cache's answer."""
-        journal = self.call.journal
-        if journal is None:
-            return self.cached(task)
-        journal.place(task)
-        known = journal.find(task, task.index, task.metadata)
-        if known is not None:
-            with suppress(ValueError):
-                return self._from_record(task, known)
-        return self.cached(task)
-
-    def _from_record(self, task: Task, known: dict[str, Any]) -> APIResponse:
-        response = response_of(known, id=task.id, index=task.index, prompt=task.prompt, metadata=task.metadata)
-        reader, template = self.call.reader, self.call.templates.get(response.model_internal)
-        if template is not None:
-            response.sampling_params, response.model_external = template.params, template.model.name
-        if reader is not None and response.parsed is not None:
-            response.parsed = reader.parsed(response) or response.parsed
-        return response
+        known = None if self.call.journal is None else recorded(self.call.journal, task)
+        return self.cached(task) if known is None else known
 
     def lasts(self) -> bool:
         """Whether the next handle of this thread may go with it: nothing that it was made from can have changed."""
