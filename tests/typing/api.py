@@ -13,7 +13,7 @@ from deluge import (
     AgentFuture, AgentRound, APIConnectionError, APIError, APIResponse, APIStatusError, APITimeoutError, Attempt, Audio,
     AuthenticationError, BadRequestError, BudgetExceededError, CachePattern, CancelledError, ClosedError, ConfigError,
     ContentFilterError, ContextLengthError, Conversation, DelugeError, File, Image, InputError, InternalServerError,
-    Interrupted, Limits, LLMClient, MCPError, MCPServer, Message, MissingAPIKeyError, Model, NotFoundError,
+    Interrupted, JournalError, Limits, LLMClient, MCPError, MCPServer, Message, MissingAPIKeyError, Model, NotFoundError,
     OverloadedError, Part, PermissionDeniedError, PostprocessError, Price, Provider, QuotaExhaustedError,
     RateLimitError, Raw, Refusal, RequestTooLargeError, ResponseError, ResponseFuture, ResponseParseError,
     SamplingParams, StatusSnapshot, StatusTracker, StreamDelta, Text, Thinking, Tool, ToolCall, ToolError, ToolResult,
@@ -45,6 +45,7 @@ assert_type(client.tracker, StatusTracker)
 assert_type(client.status(), StatusSnapshot)
 
 assert_type(client.process_prompts(["a", "b"]), list[APIResponse])
+assert_type(client.process_prompts(["a"], journal="run.jsonl", durable="each", retry_failed=True), list[APIResponse])
 assert_type(client.process_prompts("a", return_completions_only=True), list[Optional[str]])
 assert_type(client.process_prompts_sync(["a"], timeout=3.0, prefer_model="last", service_tier="flex"), list[APIResponse])
 assert_type(client.map(iter(["a"]), ordered=False), Iterator[APIResponse])
@@ -163,6 +164,9 @@ try:
     response.raise_for_error()
 except RateLimitError as error:
     assert_type(error.status_code, Optional[int])
+except JournalError as full:
+    assert_type(full.unwritten, int)
+    assert_type(full.path, str)
 except Interrupted as stop:
     assert_type(stop.responses, list[Any])
 
