@@ -102,6 +102,7 @@ class Dialect(Protocol):
         A format with an exchange of its own may have ``in_one_call(template)`` too: where that is true the engine
         builds, sends and parses, which is cheaper. A format may have ``takes_url(model, part)``: whether the provider
         fetches this image, file or sound by its URL; where it does not, the worker fetches it before ``build``.
+        ``calls_mcp(template, server)``: whether the provider calls this MCP server itself; without it, it calls none.
         """
 
 

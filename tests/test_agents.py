@@ -45,6 +45,7 @@ def mul(a: int, b: int) -> int:
 
 def client_for(server: RehearsalServer, dialect: str, **more: Any) -> LLMClient:
     model, path, settings = DIALECTS[dialect]
+    model = more.pop("model_names", model)
     return client_of(server, model, base_url=server.url + path, api_key="k", **{**settings, **more})
 
 
@@ -168,13 +169,25 @@ def test_a_turn_that_the_provider_paused_goes_on(rehearsal: RehearsalServer) -> 
             assert talk.messages[1].tool_calls[0].built_in and response.completion == "[[pause]]"
 
 
-def test_a_schema_holds_for_the_answer(client: LLMClient) -> None:
-    class Sum(BaseModel):
-        total: int
+class Sum(BaseModel):
+    """What the model is to give."""
 
-    talk, response = client.run_agent_loop(
-        '[[call add {"a": 40, "b": 2}]] What is 40 + 2?', tools=[add], output_schema=Sum)
-    assert response.parsed == Sum(total=42) and len(results_of(talk)) == 1
+    total: int
+
+
+@pytest.mark.parametrize("dialect, model", [
+    ("openai_chat", "rehearsed"), ("openai_responses", "gpt-5-mini"), ("anthropic", "claude-4.5-opus"),
+    ("gemini", "gemini-3.8-flash"), ("gemini", "gemini-2.5-flash-lite"), ("bedrock", "nova-pro"),
+    ("anthropic", "claude-3-haiku"),
+])
+def test_a_schema_holds_for_the_answer(rehearsal: RehearsalServer, dialect: str, model: str) -> None:
+    """Native, by a tool or in words, as the model has it; the calls before it are calls all the same."""
+    with client_for(rehearsal, dialect, model_names=model, sampling_params=None) as client:
+        talk, response = client.run_agent_loop(
+            '[[call add {"a": 42, "b": 0}]] [[rounds 2]] What is 42 + 0?', tools=[add], output_schema=Sum)
+        assert response.parsed == Sum(total=42), response.error_message
+        assert [result.content for result in results_of(talk)] == ["42", "42"] and response.usage == client.status().usage
+        check_whole(talk)
 
 
 # ---------------------------------------------------------------------- tools

@@ -6,16 +6,19 @@ import contextvars
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
+from deluge._plugins import load, room
 from deluge.agent.toolbox import Toolbox
 from deluge.errors import ConfigError
 from deluge.plan import Plan
 from deluge.prompt import Conversation, Message
+from deluge.request import RequestTemplate
 from deluge.response import APIResponse
 from deluge.tasks import Task
+from deluge.tools import MCPServer, Tool
 from deluge.wire import StreamDelta
 
 FINAL = (
@@ -66,12 +69,14 @@ class Assignment:
         self.context = contextvars.copy_context()
         self.postprocess = plan.config.postprocess
         self.end = math.inf if plan.timeout is None else plan.timeout
-        self.box = Toolbox(plan.options.tools)
         self._lock = threading.Lock()
-        self._set(plan if self.box.told == plan.options.tools else plan.again(tools=self.box.told))
+        self._servers = servers_for_here(plan)
+        self._set(plan, plan.options.tools)
 
-    def _set(self, plan: Plan) -> None:
-        self.plan = plan
+    def _set(self, plan: Plan, tools: tuple[Any, ...]) -> None:
+        self.tools = tools
+        self.box = Toolbox(tools)
+        self.plan = plan = plan if self.box.told == plan.options.tools else plan.again(tools=self.box.told)
         self.last_plan = plan.again(tool_choice="none") if plan.options.tools else plan
         for one in (self.plan, self.last_plan):
             one.call.postprocess = None
@@ -81,12 +86,47 @@ class Assignment:
                 self.engine.ends_at(one.call, self.end)
 
     def prepare(self) -> None:
-        """What is done once, by the first agent, before it asks."""
+        """Done once, by the first agent before it asks: the tools of MCP servers that are called from here are listed.
+
+        ``MCPError`` when a server does not list them.
+        """
+        if not self._servers:
+            return
+        with self._lock:
+            if self._servers:
+                tools = tuple(tool for tool in self.tools if tool not in self._servers)
+                self._set(self.plan, (*tools, *listed(self._servers, self.box.functions)))
+                self._servers = []
 
     @property
     def timed_out(self) -> bool:
         """Whether the call's own timeout has passed."""
         return time.monotonic() >= self.end
+
+
+def servers_for_here(plan: Plan) -> list[MCPServer]:
+    """The MCP servers of a call that have to be called from here, because a model's provider does not call them."""
+    servers = [tool for tool in plan.options.tools if isinstance(tool, MCPServer)]
+    templates = plan.call.templates.values() if servers else ()
+    return [server for server in servers if not all(_calls(template, server) for template in templates)]
+
+
+def _calls(template: RequestTemplate, server: MCPServer) -> bool:
+    calls = getattr(load("dialects", template.dialect), "calls_mcp", None)
+    return calls is not None and bool(calls(template, server))
+
+
+def listed(servers: list[MCPServer], taken: Collection[str]) -> list[Tool]:
+    """The tools of these servers; those whose name is taken have their server's name before it."""
+    mcp = room("mcp.tools")
+    found: list[Tool] = mcp.tools_of_all(servers)
+    made = []
+    for tool in found:
+        if tool.name in taken:
+            name = mcp.callable_name(f"{getattr(tool.run, 'server').name}_{tool.name}", taken)
+            tool = Tool(name, tool.description, tool.parameters, tool.run, tool.strict)
+        made.append(tool)
+    return made
 
 
 class _Receiver:

@@ -109,7 +109,7 @@ class Agent:
         except _Raised as raised:
             self._end_blaming(raised.error)
         except MCPError as error:
-            self._end(self._story.failure(getattr(error, "kind", "server"), str(error)), "error")
+            self._end(self._story.failure(error.kind, str(error)), "error")
         except ClosedError as error:
             self._end(self._story.failure("cancelled", str(error)), "cancelled")
         except DelugeError as error:  # the conversation cannot be sent

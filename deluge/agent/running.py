@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import contextvars
+import functools
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deluge import lifecycle
+from deluge._plugins import room
 from deluge.agent.toolbox import Toolbox, failure
 from deluge.agent.trajectory import ToolRun
 from deluge.courier import SLICE
 from deluge.prompt import ToolCall
+from deluge.tools import MCPServer
 
 if TYPE_CHECKING:
     from deluge.agent.loop import Agent
@@ -39,6 +42,7 @@ class ToolRuns:
         self._agent = agent
         self._number = number
         self._began: dict[int, float] = {}
+        self._ends: dict[int, Callable[[], None]] = {}  # tells an MCP server that a call is given up
 
     def run(self, until: float) -> None:
         """Runs all of them; those that take too long, or are not through at the monotonic time ``until``, fail."""
@@ -64,11 +68,15 @@ class ToolRuns:
         now = time.monotonic()
         for index, call in enumerate(self.calls):
             if index not in self.runs:
+                self._end(index)
                 self.runs[index] = ToolRun(call, failure(call, words), now - self._began.get(index, now))
         self._began.clear()
 
     def in_order(self, words: str = "") -> tuple[ToolRun, ...]:
         """All of them, in the order of the calls; those that are not through have failed with these words."""
+        missing = [index for index in range(len(self.calls)) if index not in self.runs]
+        for index in missing:
+            self._end(index)
         return tuple(
             self.runs.get(index) or ToolRun(call, failure(call, words)) for index, call in enumerate(self.calls)
         )
@@ -84,18 +92,40 @@ class ToolRuns:
         for index in [index for index, began in self._began.items() if now - began >= timeout]:
             call = self.calls[index]
             words = f"TimeoutError: {call.name} did not end within {timeout:g} s"
+            self._end(index)
             self.runs[index] = ToolRun(call, failure(call, words), now - self._began.pop(index))
+
+    def _end(self, index: int) -> None:
+        end = self._ends.pop(index, None)
+        if end is not None:
+            end()
+
+    def _covered(self, index: int, call: ToolCall) -> AbstractContextManager[None]:
+        """What lets a call of an MCP server's be given up from here; of other tools nothing can."""
+        tool = self._agent.assignment.box.functions.get(call.name)
+        if tool is None or not isinstance(getattr(tool.run, "server", None), MCPServer):
+            return nullcontext()
+        cancellation = room("mcp").Cancellation()
+        self._ends[index] = cancellation.cancel
+        covers: AbstractContextManager[None] = cancellation.covers()
+        return covers
 
     def _start(self, index: int) -> None:
         call, agent = self.calls[index], self._agent
         self._began[index] = time.monotonic()
-        work = (_work, agent.put, agent.assignment.box, self._number, index, call)
-        context: contextvars.Context = agent.context.copy()
+        work = functools.partial(_work, agent.put, agent.assignment.box, self._number, index, call)
+        context, cover = agent.context.copy(), self._covered(index, call)
+        name = f"deluge-tool-{call.name[:40]}"
         try:
-            threading.Thread(target=context.run, args=work, name=f"deluge-tool-{call.name[:40]}", daemon=True).start()
+            threading.Thread(target=context.run, args=(_under, cover, work), name=name, daemon=True).start()
         except RuntimeError as error:  # no thread is to be had
             self.runs[index] = ToolRun(call, failure(call, str(error)))
             del self._began[index]
+
+
+def _under(cover: AbstractContextManager[None], work: Callable[[], None]) -> None:
+    with cover:
+        work()
 
 
 def _work(put: Callable[[Ran], None], box: Toolbox, number: int, index: int, call: ToolCall) -> None:

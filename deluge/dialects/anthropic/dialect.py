@@ -15,10 +15,12 @@ from deluge.dialects.anthropic.messages import said, wire_prompt
 from deluge.dialects.anthropic.reply import parsed
 from deluge.dialects.anthropic.schema import takes_schema
 from deluge.dialects.anthropic.stream import streamed
+from deluge.dialects.anthropic.tools import calls_server
 from deluge.models.model import Model
 from deluge.prompt import Audio, Conversation, File, Image, Text
 from deluge.request import OneCall, RequestContext, RequestTemplate
 from deluge.response import APIResponse
+from deluge.tools import MCPServer
 from deluge.wire import Framing, HttpCall, HttpReply, Note, ServerEvent, StreamDelta
 
 # The first version takes sampling parameters, and documents in the model's own words; the second refuses both.
@@ -65,6 +67,10 @@ class AnthropicMessages(OneCall):
     def takes_schema(self, template: RequestTemplate) -> bool:
         """Whether structured output can say the whole of the call's schema."""
         return takes_schema(template)
+
+    def calls_mcp(self, template: RequestTemplate, server: MCPServer) -> bool:
+        """Whether the provider calls this MCP server itself."""
+        return calls_server(template, server)
 
     def parse(self, ctx: RequestContext, reply: HttpReply) -> APIResponse:
         """The answer, or the error with its verdict."""

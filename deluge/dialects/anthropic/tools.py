@@ -116,6 +116,15 @@ class StrictTools:
         return None
 
 
+def calls_server(template: RequestTemplate, server: MCPServer) -> bool:
+    """Whether the provider calls this MCP server itself."""
+    try:
+        _server(template, server)
+    except InputError:
+        return False
+    return True
+
+
 def _server(template: RequestTemplate, server: MCPServer) -> tuple[Wire, Wire]:
     """A server that the provider calls, and the toolset that names which of its tools may be used."""
     what = f"MCP server {server.name!r}"

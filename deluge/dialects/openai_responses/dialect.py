@@ -16,10 +16,12 @@ from deluge.dialects.openai_responses.items import Items
 from deluge.dialects.openai_responses.history import messages_of
 from deluge.dialects.openai_responses.reply import parsed
 from deluge.dialects.openai_responses.stream import streamed
+from deluge.dialects.openai_responses.tools import calls_server
 from deluge.models.model import Model
 from deluge.prompt import Audio, Conversation, File, Image, Message, Text
 from deluge.request import RequestContext, RequestTemplate
 from deluge.response import APIResponse
+from deluge.tools import MCPServer
 from deluge.wire import Framing, HttpCall, HttpReply, Note, ServerEvent, StreamDelta
 
 
@@ -49,6 +51,10 @@ class OpenAIResponses:
     def takes_url(self, model: Model, part: Image | File | Audio) -> bool:
         """Whether the provider fetches this itself: images and files."""
         return not model.has("no_media_urls")
+
+    def calls_mcp(self, template: RequestTemplate, server: MCPServer) -> bool:
+        """Whether the provider calls this MCP server itself."""
+        return calls_server(template, server)
 
     def parse(self, ctx: RequestContext, reply: HttpReply) -> APIResponse:
         """The answer, or the error with its verdict."""

@@ -59,6 +59,11 @@ def _function(template: RequestTemplate, tool: Tool) -> Wire:
     }
 
 
+def calls_server(template: RequestTemplate, server: MCPServer) -> bool:
+    """Whether the provider calls this MCP server itself."""
+    return _not_theirs(template, server) is None
+
+
 def _server(template: RequestTemplate, server: MCPServer) -> Wire:
     """An MCP server that the provider calls itself, without asking back."""
     why = _not_theirs(template, server)
