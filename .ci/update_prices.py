@@ -26,8 +26,10 @@ sys.path.insert(0, str(ROOT))
 # Our provider -> theirs, where the names differ. Azure lists no prices of its own there.
 THEIRS = {
     "bedrock": "aws", "vertex": "google", "xai": "x-ai", "moonshot": "moonshotai", "voyage": "voyageai", "rehearsal": "",
-    "azure": "", "moondream": "", "perceptron": "",
+    "azure": "", "moondream": "", "perceptron": "", "foundry": "anthropic",
 }
+# Where every search of the provider's own tool is billed, whatever was used before.
+SEARCHED = ("anthropic", "foundry", "openai")
 # Tier name -> what genai-prices calls it.
 TIERS = {
     "flex": {"service_tier": "flex"}, "priority": {"service_tier": "priority"}, "fast": {"service_tier": "fast"},
@@ -128,6 +130,12 @@ def _timed(info: Any) -> list[Any]:
     return [price for price in listed if isinstance(price.constraint, TimeOfDateConstraint)]
 
 
+def searches(info: Any, day: dt.date) -> float | None:
+    """Dollars for a thousand web searches by the provider's own tool."""
+    price = getattr(info.get_prices(dt.datetime.combine(day, dt.time(12), dt.timezone.utc), None), "web_searches_kcount", None)
+    return None if price is None else float(price)
+
+
 def find(provider: Any, model: Any) -> Any:
     """The source's entry for one of our models, by the name on the wire, else by our id."""
     for name in (model.name, model.name.rpartition("/")[2], model.id):
@@ -141,7 +149,7 @@ def main() -> int:
     today = dt.date.today()
     theirs = {provider.id: provider for provider in data.providers}
     package = importlib.import_module("deluge.models.catalog")
-    lines, known, total = [], 0, 0
+    lines, searched, known, total = [], [], 0, 0
     for item in sorted(pkgutil.iter_modules(package.__path__), key=lambda item: item.name):
         if item.name.startswith("_"):
             continue
@@ -156,7 +164,11 @@ def main() -> int:
             if prices:
                 known += 1
                 lines.append(f'    "{model.id}": ({info.context_window}, {prices!r}),\n')
-    TARGET.write_text(HEAD.format(version=__version__, day=today) + "".join(lines) + "}\n", encoding="utf-8")
+            search = searches(info, today) if info and name in SEARCHED else None
+            if search is not None:
+                searched.append(f'    "{model.id}": {search!r},\n')
+    text = HEAD.format(version=__version__, day=today) + "".join(lines) + "}\n" + SEARCH_HEAD + "".join(searched) + "}\n"
+    TARGET.write_text(text, encoding="utf-8")
     print(f"{TARGET.relative_to(ROOT)}: {known} of {total} models")
     return 0
 
@@ -173,6 +185,9 @@ from typing import Any
 READ_ON = "{day}"
 PRICES: dict[str, tuple[int | None, dict[str, tuple[Any, ...]]]] = {{
 '''
+SEARCH_HEAD = """# Dollars for a thousand web searches by the provider's own tool.
+SEARCHES: dict[str, float] = {
+"""
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -108,6 +108,7 @@ class Model:
     ``default_effort``: the level that it uses when none is sent, where that is known.
     ``prices_at``: the day the prices were read. ``retires``: the day the provider shuts it down.
     ``service_prices``: price by service tier (``flex``, ``priority``, ``batch`` …) where it differs.
+    ``search_price``: dollars for a thousand web searches by the provider's own tool, where that is known.
     """
 
     id: str
@@ -127,6 +128,7 @@ class Model:
     regions: tuple[str, ...] = ()
     retires: dt.date | None = None
     limits: Limits = Limits()
+    search_price: float | None = None
 
     def has(self, flag: str) -> bool:
         """Whether the model, or its provider for all of its models, has this flag."""

@@ -17,7 +17,7 @@ from deluge import _plugins
 from deluge.errors import UnknownModelError
 from deluge.models import families
 from deluge.models.catalog._index import CATALOGS, MODELS, PROVIDERS
-from deluge.models.catalog._prices import PRICES, READ_ON
+from deluge.models.catalog._prices import PRICES, READ_ON, SEARCHES
 from deluge.models.model import Model, Price, Provider
 from deluge.models.rows import Family
 from deluge.params import EFFORTS
@@ -161,7 +161,7 @@ def as_of(model: Model, today: dt.date, prices: Mapping[str, PriceTable] = PRICE
     price = current.pop("", model.price)
     return replace(
         model, price=price, service_prices=current or model.service_prices, prices_at=dt.date.fromisoformat(READ_ON),
-        context_window=window or model.context_window,
+        context_window=window or model.context_window, search_price=SEARCHES.get(model.id, model.search_price),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from deluge.dialects._searches import with_searches
 from deluge.models.model import Model
 from deluge.usage import NO_USAGE, Usage
 
@@ -40,13 +41,12 @@ def tier_of(counts: Any) -> str | None:
 
 
 def cost_of(counts: Any, usage: Usage, tier: str | None, model: Model) -> float | None:
-    """Dollars, or None: also when server tools were used that are billed by the search."""
+    """Dollars, with those for the searches of the provider's own tool; None where one of them is not known."""
     if type(counts) is not dict or not counts:
         return None
     tools = counts.get("server_tool_use")
-    if type(tools) is dict and _count(tools.get("web_search_requests")):
-        return None
-    return model.cost(usage, tier)
+    searches = _count(tools.get("web_search_requests")) if type(tools) is dict else 0
+    return with_searches(model.cost(usage, tier), searches, model)
 
 
 def _count(value: Any) -> int:

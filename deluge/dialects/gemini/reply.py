@@ -13,9 +13,11 @@ from deluge.dialects.gemini.body import sent_tier
 from deluge.dialects.gemini.contents import NAME
 from deluge.dialects.gemini.parts import candidate_parts
 from deluge.dialects.gemini.usage import tier_of, usage_of
+from deluge.models.model import Model
 from deluge.prompt import Message, Part, Text, Thinking, ToolCall
 from deluge.request import RequestContext
 from deluge.response import APIResponse, FinishReason
+from deluge.usage import Usage
 from deluge.wire import HttpReply, Verdict
 
 # https://ai.google.dev/api/generate-content#FinishReason
@@ -102,10 +104,18 @@ def answered(ctx: RequestContext, reply: HttpReply, data: Any) -> APIResponse:
         provider=model.provider.name, prompt=ctx.prompt, sampling_params=template.params, status_code=reply.status,
         content=Message("assistant", stamped(parts, model, NAME)), finish_reason=finish,
         logprobs=_logprobs(candidate.get("logprobsResult")),
-        usage=usage, cost=model.cost(usage, tier) if type(counts) is dict and counts else None, service_tier=tier,
+        usage=usage, cost=_cost(candidate, counts, usage, tier, model), service_tier=tier,
         response_id=id if type(id) is str else None, request_id=request_id_of(reply.headers),
         raw_response=data if keep else None, headers=reply.headers if keep else None,
     )
+
+
+def _cost(candidate: dict[str, Any], counts: Any, usage: Usage, tier: str | None, model: Model) -> float | None:
+    """Dollars, or None: also where the web was searched, which costs nothing up to a number a day that we do not see."""
+    grounding = candidate.get("groundingMetadata")
+    if type(counts) is not dict or not counts or (type(grounding) is dict and grounding.get("webSearchQueries")):
+        return None
+    return model.cost(usage, tier)
 
 
 def _parts(candidate: dict[str, Any], id: Any) -> tuple[Part, ...]:

@@ -9,7 +9,7 @@ from deluge.dialects._problems import base_problem, problem_of, status_in
 from deluge.dialects._replies import decoded, error_response, failure_response, request_id_of
 from deluge.dialects._verdicts import Problem, Rule, parse_verdict, verdict
 from deluge.dialects.openai_chat.parts import NAME, message_parts
-from deluge.dialects.openai_chat.usage import cost_of, tier_of, usage_of
+from deluge.dialects.openai_chat.usage import cost_of, searched, tier_of, usage_of
 from deluge.prompt import Message, Part, Text, ToolCall
 from deluge.request import RequestContext
 from deluge.response import APIResponse, FinishReason
@@ -87,7 +87,7 @@ def answered(ctx: RequestContext, reply: HttpReply, data: Any) -> APIResponse:
         provider=model.provider.name, prompt=ctx.prompt, sampling_params=template.params, status_code=reply.status,
         content=Message("assistant", stamped(parts, model, NAME)), finish_reason=finish,
         logprobs=_logprobs(choice.get("logprobs")),
-        usage=usage, cost=cost_of(counts, usage, tier, model), service_tier=tier,
+        usage=usage, cost=None if searched(message, counts) else cost_of(counts, usage, tier, model), service_tier=tier,
         response_id=id if type(id) is str else None, request_id=request_id_of(reply.headers),
         raw_response=data if options.keep_raw else None,
         headers=reply.headers if options.keep_raw else None,

@@ -59,6 +59,14 @@ def cost_of(counts: Any, usage: Usage, tier: str | None, model: Model) -> float 
     return model.cost(usage, tier)
 
 
+def searched(message: dict[str, Any], counts: Any) -> bool:
+    """Whether the provider searched the web for this answer, for a fee that nobody tells: its sources are noted."""
+    notes = message.get("annotations")
+    if not notes or type(notes) is not list or (type(counts) is dict and counts.get("cost") is not None):
+        return False
+    return any(type(note) is dict and note.get("type") == "url_citation" for note in notes)
+
+
 def _count(counts: dict[str, Any], name: str) -> int:
     """A count of tokens; 0 for anything else."""
     if name not in counts:

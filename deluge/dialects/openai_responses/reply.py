@@ -10,7 +10,7 @@ from deluge.dialects._replies import decoded, error_response, failure_response, 
 from deluge.dialects._verdicts import Problem, Rule, parse_verdict, verdict
 from deluge.dialects.openai_chat.usage import cost_of
 from deluge.dialects.openai_responses.parts import NAME, is_yours, output_parts
-from deluge.dialects.openai_responses.usage import usage_of
+from deluge.dialects.openai_responses.usage import usage_of, with_tools
 from deluge.prompt import Message, Part, Text, ToolCall
 from deluge.request import RequestContext
 from deluge.response import APIResponse, FinishReason
@@ -75,7 +75,8 @@ def answered(ctx: RequestContext, reply: HttpReply, data: Any) -> APIResponse:
         provider=model.provider.name, prompt=ctx.prompt, sampling_params=template.params, status_code=reply.status,
         content=Message("assistant", stamped(parts, model, NAME)), finish_reason=_finish(data, parts),
         logprobs=_logprobs(output) if template.params.logprobs else None, usage=usage,
-        cost=cost_of(counts, usage, tier, model), service_tier=tier, response_id=id if type(id) is str else None,
+        cost=with_tools(cost_of(counts, usage, tier, model), counts, output, model), service_tier=tier,
+        response_id=id if type(id) is str else None,
         request_id=request_id_of(reply.headers), container_id=_container(output),
         raw_response=data if options.keep_raw else None, headers=reply.headers if options.keep_raw else None,
     )

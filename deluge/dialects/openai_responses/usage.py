@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from deluge.dialects._searches import with_searches
 from deluge.models.model import Model
 from deluge.usage import NO_USAGE, Usage
 
 _MOST = 1 << 53
+# Billed by the call, the container or the picture, beside the tokens.
+_PRICED_APART = frozenset({"file_search_call", "code_interpreter_call", "image_generation_call"})
 
 
 def usage_of(counts: Any, model: Model) -> Usage:
@@ -26,6 +29,24 @@ def usage_of(counts: Any, model: Model) -> Usage:
     if missing > 0 and (missing == reasoning or model.has("completion_excludes_reasoning")):
         output, reasoning = output + missing, reasoning or missing
     return Usage(max(0, taken - read - written), output, read, written, 0, min(reasoning, output))
+
+
+def with_tools(cost: float | None, counts: Any, output: Any, model: Model) -> float | None:
+    """The cost with that of the provider's own tools among the output items; None where one has no price of its own.
+
+    What the provider itself says that an answer cost has them in it.
+    """
+    if type(counts) is dict and counts.get("cost") is not None:
+        return cost
+    searches = 0
+    for item in output if type(output) is list else ():
+        kind = item.get("type") if type(item) is dict else None
+        if kind == "web_search_call":
+            action = item.get("action")
+            searches += type(action) is not dict or action.get("type") in (None, "search")
+        elif kind in _PRICED_APART:
+            return None
+    return with_searches(cost, searches, model)
 
 
 def _count(counts: dict[str, Any], name: str) -> int:
