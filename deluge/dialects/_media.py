@@ -11,6 +11,10 @@ from deluge.models.model import Model
 from deluge.prompt import Audio, Conversation, File, Image, ToolResult
 
 Medium = Union[Image, File, Audio]
+_TEXTS = frozenset({
+    "json", "x-ndjson", "jsonl", "xml", "yaml", "x-yaml", "toml", "sql", "javascript", "x-javascript", "typescript",
+    "x-python", "x-sh", "x-tex", "x-httpd-php", "graphql",
+})
 _WEB = ("http://", "https://")
 
 
@@ -28,6 +32,20 @@ def _within(content: Any) -> Iterator[Medium]:
     for item in content if isinstance(content, (tuple, list)) else (content,):
         if isinstance(item, (Image, File, Audio)):
             yield item
+
+
+def is_text(media_type: str) -> bool:
+    """Whether files of this type are text: source code, tables, JSON, XML …"""
+    group, _, kind = media_type.partition(";")[0].strip().lower().partition("/")
+    return group == "text" or (group == "application" and (kind in _TEXTS or kind.endswith(("+json", "+xml"))))
+
+
+def text_of(file: File) -> str:
+    """The words of a text file; ``InputError`` when they are not UTF-8."""
+    try:
+        return (file.data or b"").decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"the file {file.name or ''} of type {file.media_type} is not UTF-8".replace("  ", " ")) from None
 
 
 def on_the_web(part: Medium) -> bool:

@@ -238,7 +238,9 @@ def _document(file: File) -> Wire:
     if source["type"] == "base64" and file.media_type != "application/pdf":
         try:
             text = (file.data or b"").decode("utf-8")
-        except UnicodeDecodeError:
+            if "\0" in text:
+                raise ValueError("a text has no such character")
+        except ValueError:  # a UnicodeDecodeError is one
             raise InputError(f"the Messages API takes PDF and text files, not {file.media_type}") from None
         source = {"type": "text", "media_type": "text/plain", "data": text}
     made: Wire = {"type": "document", "source": source}

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from deluge.dialects._media import check_media
+from deluge.dialects._media import check_media, is_text
 from deluge.dialects._origin import readable
 from deluge.dialects._parts import json_bytes, result_parts
 from deluge.errors import InputError
@@ -24,6 +24,7 @@ UNSIGNED = "skip_thought_signature_validator"
 # https://ai.google.dev/gemini-api/docs/function-calling#multimodal
 _MEDIA_IN_RESULTS = frozenset({"image/png", "image/jpeg", "image/webp", "application/pdf", "text/plain"})
 
+_GROUPS = ("text/", "image/", "audio/", "video/")
 Wire = dict[str, Any]
 
 
@@ -185,7 +186,7 @@ class _Words:
     def _media(self, media: Image | File | Audio) -> Wire:
         if media.data is not None:
             data = base64.b64encode(media.data).decode("ascii")
-            return {"inlineData": {"mimeType": media.media_type, "data": data}}
+            return {"inlineData": {"mimeType": _taken(media), "data": data}}
         if media.url is not None:
             return {"fileData": {"mimeType": media.media_type, "fileUri": media.url}}
         if media.file_id is None:
@@ -195,6 +196,16 @@ class _Words:
             return {"fileData": {**({} if uploaded else {"mimeType": media.media_type}), "fileUri": media.file_id}}
         name = media.file_id if media.file_id.startswith("files/") else f"files/{media.file_id}"
         return {"fileData": {"fileUri": f"{self.files}/{name}"}}
+
+
+def _taken(media: Image | File | Audio) -> str:
+    """The type under which this is sent: all text is plain text where the API may not know its own type."""
+    kind = media.media_type.partition(";")[0].strip().lower()
+    if type(media) is not File or kind == "application/pdf" or kind.startswith(_GROUPS):
+        return media.media_type
+    if is_text(kind):
+        return "text/plain"
+    raise InputError(f"Gemini takes PDF and text files, images, sound and films, not {media.media_type}")
 
 
 def _sealed(made: Wire, part: Text | Thinking | ToolCall) -> Wire:

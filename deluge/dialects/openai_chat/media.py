@@ -9,6 +9,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+from deluge.dialects._media import is_text, text_of
 from deluge.dialects.openai_chat.parts import NAME
 from deluge.errors import InputError
 from deluge.prompt import Audio, File, Image, Raw, Refusal, Text, Thinking
@@ -76,6 +77,8 @@ def _file(file: File) -> Wire:
         return {"type": "file", "file": {"file_id": file.file_id}}
     if file.data is None:
         raise InputError("chat completions take files with their bytes or by file id, not by URL")
+    if is_text(file.media_type):  # there are no text files here: their words are sent
+        return {"type": "text", "text": f"{file.name}:\n\n{text_of(file)}" if file.name else text_of(file)}
     name = file.name or ("file.pdf" if file.media_type == "application/pdf" else "file")
     return {"type": "file", "file": {"filename": name, "file_data": data_url(file)}}
 
