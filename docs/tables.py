@@ -102,7 +102,7 @@ MEANINGS = {
     "max_repairs": "how often an answer that does not fit its `output_schema` is asked for again",
     "max_queued": "`start()` waits while so many prompts are queued",
     "keep_raw": "keep `raw_response` and `headers` on every response",
-    "allow_private_urls": "fetch images and files from private addresses too",
+    "allow_private_urls": "fetch images and files from private addresses too (see [conversations](conversations.md))",
 }
 
 

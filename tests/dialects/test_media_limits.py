@@ -31,7 +31,7 @@ def build(model: Model, prompt: Conversation) -> bytes:
     ("claude-4.6-sonnet", picture(more=6_000_000), "the image has 6,000,024 bytes; anthropic takes 5,242,880"),
     ("claude-4.6-sonnet", picture(9_000), "9000 x 9000 pixels; anthropic takes 8000 on a side"),
     ("claude-4.6-sonnet", Image(b"BM" + b"\0" * 20, media_type="image/bmp"), "anthropic takes images of type image/gif"),
-    ("claude-4.6-sonnet", File(b"%PDF-" + b"\0" * 25_000_000), "media of this prompt are 33,333,340 bytes in base64; anthropic"),
+    ("claude-4.6-sonnet", File(b"%PDF-" + b"\0" * 25_000_000), "this prompt are 33,333,340 bytes in base64; anthropic"),
     ("claude-4.6-sonnet", File(b"\0\1", media_type="application/msword"), "takes PDF and text files, not application/msword"),
     ("claude-4.6-sonnet-bedrock", File(b"a" * 4_600_000), "the file has 4,600,000 bytes; bedrock takes 4,500,000"),
     ("grok-4", picture(more=21_000_000), "xai takes 20,971,520"),
