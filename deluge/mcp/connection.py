@@ -15,7 +15,7 @@ from deluge.mcp import lifetime
 from deluge.mcp.content import ResultPart, content_of
 from deluge.mcp.http import HttpChannel
 from deluge.mcp.inbox import Inbox
-from deluge.mcp.pending import Lost
+from deluge.mcp.pending import Lost, is_cancelled
 from deluge.mcp.protocol import MAX_MESSAGE
 from deluge.mcp.session import OnProgress, Session
 from deluge.mcp.stdio import StdioChannel
@@ -111,7 +111,8 @@ class _Link:
     def __init__(self, server: MCPServer) -> None:
         self.session: Session | None = None
         self._server = server
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # held while a session begins
+        self._leaving = threading.Lock()  # never held for long
         self._failures = 0
         self._failure: MCPError | None = None
         self._transport = LeanTransport(max_idle=MAX_IDLE, max_wire=MAX_MESSAGE, max_body=MAX_MESSAGE)
@@ -130,16 +131,18 @@ class _Link:
             self._leave(session, lost)
             if lost.sent and not repeatable:
                 raise self._error(f"{lost}; the call may have been run, so it was not sent again") from None
+        session = self._opened(until)
         try:
-            return work(self._opened(until), until)
+            return work(session, until)
         except Lost as lost:
-            raise self._error(f"{lost}, and so it was after a new start") from None
+            self._leave(session, lost)
+            raise self._error(f"{lost}; it was tried twice") from None
 
     def _leave(self, session: Session, lost: Lost) -> None:
         """The session is over for everybody, if it is."""
         if not lost.over:
             return
-        with self._lock:
+        with self._leaving:
             mine = self.session is session
             if mine:
                 self.session = None
@@ -153,9 +156,7 @@ class _Link:
         if session is not None and not session.channel.ended:
             return session
         failures = self._failures
-        while not self._lock.acquire(timeout=max(min(until - monotonic(), _SLICE), 0.0)):
-            if monotonic() >= until:
-                raise self._error("did not begin in time", kind="timeout")
+        self._acquire(until)
         try:
             if self.session is not None and not self.session.channel.ended:
                 return self.session
@@ -164,11 +165,20 @@ class _Link:
             try:
                 self.session = self._begun(until)
             except MCPError as error:
-                self._failures, self._failure = self._failures + 1, error
+                if error.kind not in ("cancelled", "timeout"):  # those are this thread's alone
+                    self._failures, self._failure = self._failures + 1, error
                 raise
             return self.session
         finally:
             self._lock.release()
+
+    def _acquire(self, until: float) -> None:
+        """Takes the lock; others may hold it for as long as a server takes to start."""
+        while not self._lock.acquire(timeout=max(min(until - monotonic(), _SLICE), 0.0)):
+            if is_cancelled():
+                raise self._error("the call was cancelled", kind="cancelled")
+            if monotonic() >= until:
+                raise self._error("did not begin in time", kind="timeout")
 
     def _begun(self, until: float) -> Session:
         server = self._server
@@ -197,7 +207,7 @@ class _Link:
 
     def after_fork(self) -> None:
         """In the child: the session is the parent's."""
-        self._lock = threading.Lock()
+        self._lock, self._leaving = threading.Lock(), threading.Lock()
         self.session = self._failure = None
         self._transport.forget()
 

@@ -176,6 +176,12 @@ class Cancellation:
 _cancellation: ContextVar[Cancellation | None] = ContextVar("deluge_mcp_cancellation", default=None)
 
 
+def is_cancelled() -> bool:
+    """Whether the caller's ``Cancellation`` has been cancelled."""
+    cancellation = _cancellation.get()
+    return cancellation is not None and cancellation.cancelled
+
+
 @contextmanager
 def cancellable(pending: Pending) -> Iterator[None]:
     """The request belongs to the caller's ``Cancellation`` while the block runs."""

@@ -91,6 +91,7 @@ def callable_name(name: str, taken: Any = ()) -> str:
 def _tool(server: MCPServer, row: Mapping[str, Any], run: MCPRun, name: str) -> Tool:
     given = row.get("inputSchema")
     schema = {**(given if isinstance(given, Mapping) else {}), "type": "object"}
+    schema.pop("$schema", None)
     if not isinstance(schema.get("properties"), Mapping):
         schema["properties"] = {}
     said = row.get("description") or row.get("title") or ""

@@ -160,7 +160,7 @@ def test_a_server_that_dies_is_started_again_and_no_call_is_run_twice(connection
         connection.call("die")
     assert caught.value.kind == "connection" and gone(first)
     assert pid_of(connection) != first
-    with pytest.raises(MCPError, match="after a new start"):
+    with pytest.raises(MCPError, match="it was tried twice"):
         connection.call("die", repeatable=True)
 
 
@@ -343,6 +343,57 @@ def test_a_forked_child_opens_its_own(connection: Connection) -> None:
     assert pid_of(connection) == pid
     connection.close()
     assert gone(pid)
+
+
+INTERRUPTED = """
+import json, os, signal, sys, threading
+import mcp_peer
+from deluge import MCPServer
+from deluge.mcp import Connection
+
+def interrupted(connection, begun, told):
+    connection.ping()
+    killer = threading.Thread(target=lambda: (begun(), os.kill(os.getpid(), signal.SIGINT)))
+    killer.start()
+    try:
+        connection.call("wait", timeout=15)
+    except KeyboardInterrupt:
+        killer.join()
+        told()
+        assert connection.call("echo", {"text": "alive"}) == "alive"
+        print("interrupted", flush=True)
+
+def seen(connection, word):
+    while word not in connection.call("seen"):
+        pass
+
+with mcp_peer.http_peer() as server, Connection(MCPServer("peer", server.url)) as connection:
+    peer = server.peer
+    interrupted(connection, lambda: peer.until_seen(1, "tools/call"), lambda: peer.until_seen(1, "notifications/cancelled"))
+program = MCPServer("peer", command=sys.executable, args=("-I", "-S", mcp_peer.__file__))
+with Connection(program) as connection:
+    interrupted(connection, lambda: seen(connection, '"wait"'), lambda: seen(connection, "notifications/cancelled"))
+"""
+
+
+def test_ctrl_c_ends_a_call_and_the_server_is_told(tmp_path: Path) -> None:
+    began = monotonic()
+    path = f"import sys; sys.path.insert(0, {str(Path(PEER).parent)!r})"
+    done = run(sys.executable, "-c", path + INTERRUPTED, cwd=tmp_path)
+    assert done.stdout.split() == ["interrupted"] * 2, done.stderr
+    assert monotonic() - began < 12
+
+
+def test_a_start_that_one_thread_gives_up_is_no_failure_for_the_next() -> None:
+    connection = Connection(program())
+    cancellation = Cancellation()
+    cancellation.cancel()
+    with cancellation.covers(), pytest.raises(MCPError, match="cancelled"):
+        connection.call("echo")
+    with pytest.raises(MCPError, match="in time"):
+        connection.call("echo", timeout=1e-6)
+    assert connection.call("echo", {"text": "a"}) == "a"
+    connection.close()
 
 
 def test_tools_of_a_server_are_tools_like_any_other(tmp_path: Path) -> None:
