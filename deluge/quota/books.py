@@ -1,0 +1,247 @@
+"""The books of one shared lane: who holds what, what was spent when, and who gets what becomes free. Pure.
+
+The script for Redis (``script.py``) keeps the same books in Lua; a test holds the two together.
+
+The promise: what the window holds plus everything that is out on lease never exceeds the capacity. A lease counts as
+spent right now as long as it is out, so that whenever its owner spends it the window has room; when it is reported,
+it counts from the moment it was spent. What a process that is gone still held counts as spent at the end of its lease.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable
+from typing import Any
+
+from deluge.quota.words import HEARTBEAT, LEASE, SLOTS, UNBOUND, Amounts, Answer, Report
+
+State = dict[str, Any]  # plain data, for whatever stores it
+
+HOLD = 2.0  # seconds without grants, in which everybody reports, after a loss of memory or a time when nobody could ask
+SILENCE = 0.8  # seconds without a report, after which it is not one process alone that could not ask
+MEMORY = 20.0  # seconds for which who had more lets the others go first
+SLICE = 20  # the part of a capacity that one process may hold for prompts behind its first
+BOTH = (0, 1)
+
+
+def answer(state: State, report: Report, now: float) -> Answer:
+    """Counts a report in, grants what can be granted; changes the state, which is empty at first."""
+    return Books(state, report, now).answer()
+
+
+class Books:
+    """The books while one report is answered."""
+
+    def __init__(self, state: State, report: Report, now: float) -> None:
+        self.report = report
+        if not state:
+            state.update(generation=report.fresh, at=now, hold=now + HOLD if report.generation else 0.0, base=[0.0, 0.0],
+                         slots=[[], [], []], members={}, pauses={})
+        self.state = state
+        self.length = report.window / SLOTS
+        if now < state["at"] - 1.0:
+            self._rewind(now)
+        if report.alone and now > state["at"] + SILENCE:
+            state["hold"] = max(state["hold"], now + HOLD)
+        self.now = state["at"] = max(now, state["at"])
+        self.slots: list[list[int]] = state["slots"]  # numbers, requests, tokens, by age
+        self.members: dict[str, Any] = state["members"]
+
+    def answer(self) -> Answer:
+        """The answer to the report."""
+        report, state = self.report, self.state
+        self._bury()
+        self._turn()
+        if report.generation not in ("", state["generation"]) and not report.whole:
+            state["hold"] = max(state["hold"], self.now + HOLD)
+            return self._said((0, 0), 0.0, lost=True)
+        member = self._member()
+        if report.number != member["number"]:
+            member["number"] = report.number
+            self._spend(member, report.spent)
+        self._pause()
+        if report.leaves:
+            self._place(math.floor(self.now / self.length), *report.held)
+            del self.members[report.member]
+            return self._said((0, 0), 0.0)
+        member.update(until=self.now + LEASE, held=list(report.held), needs=list(report.needs), head=list(report.head),
+                      capacities=list(report.capacities))
+        if not any(report.needs):
+            member["since"] = 0.0
+        elif not member["since"]:
+            member["since"] = self.now
+        granted, retry_in = self._grant(member)
+        for at in BOTH:
+            member["held"][at] += granted[at]
+        return self._said(granted, retry_in)
+
+    # ------------------------------------------------------------------ time
+
+    def _rewind(self, now: float) -> None:
+        """The clock has gone back (the machine was started again): everything was spent now, which is the safe side."""
+        state = self.state
+        total = [sum(state["slots"][1 + at]) for at in BOTH]
+        state["slots"] = [[math.floor(now / self.length)], [total[0]], [total[1]]] if any(total) else [[], [], []]
+        state.update(at=now, hold=0.0, base=[0.0, 0.0])
+        for member in state["members"].values():
+            member.update(until=now + LEASE, at=now, since=min(member["since"], now))
+        state["pauses"] = {lane: min(until, now + LEASE) for lane, until in state["pauses"].items()}
+
+    def _bury(self) -> None:
+        """What a process held of which nothing was heard counts as spent when its lease ended."""
+        for name, member in list(self.members.items()):
+            if member["until"] <= self.now:
+                self._place(math.floor(member["until"] / self.length), *member["held"])
+                del self.members[name]
+        pauses = self.state["pauses"]
+        for lane in [lane for lane, until in pauses.items() if until <= self.now]:
+            del pauses[lane]
+
+    def _turn(self) -> None:
+        """Drops the slots whose youngest entry has left the window."""
+        gone = bisect_left(self.slots[0], math.floor(self.now / self.length) - SLOTS)
+        if not gone:
+            return
+        if self.report.mode == "bucket":
+            capacities = self._capacities()
+            for at in BOTH:
+                if capacities[at] != UNBOUND:
+                    self.state["base"][at] = self._full_at(at, gone, self.report.window / capacities[at])
+        for column in self.slots:
+            del column[:gone]
+
+    # ------------------------------------------------------------------ counting
+
+    def _member(self) -> dict[str, Any]:
+        member: dict[str, Any] | None = self.members.get(self.report.member)
+        if member is None:
+            member = self.members[self.report.member] = {
+                "number": 0, "until": 0.0, "since": 0.0, "at": self.now, "held": [0, 0], "needs": [0, 0], "head": [0, 0],
+                "level": [0.0, 0.0], "capacities": list(self.report.capacities),
+            }
+        return member
+
+    def _spend(self, member: dict[str, Any], spent: Iterable[tuple[int, int, int]]) -> None:
+        level = self._level(member)
+        for slot, requests, tokens in spent:
+            self._place(slot, requests, tokens)
+            level[0] += requests
+            level[1] += tokens
+        member.update(level=level, at=self.now)
+
+    def _place(self, number: int, requests: int, tokens: int) -> None:
+        """Adds to a slot; one that has left the window is past, one that lies ahead of the clock is of now."""
+        head = math.floor(self.now / self.length)
+        if number < head - SLOTS or not (requests or tokens):
+            return
+        number = min(number, head + 1)
+        numbers, *columns = self.slots
+        at = bisect_left(numbers, number)
+        if at == len(numbers) or numbers[at] != number:
+            for column in self.slots:
+                column.insert(at, 0)
+            numbers[at] = number
+        columns[0][at] += requests
+        columns[1][at] += tokens
+
+    def _pause(self) -> None:
+        pauses = self.state["pauses"]
+        for lane, seconds in self.report.pauses.items():
+            pauses[lane] = max(pauses.get(lane, 0.0), self.now + seconds)
+
+    def _capacities(self) -> list[float]:
+        """The lowest of all members: each of them has promised its own."""
+        found: list[float] = [UNBOUND, UNBOUND]
+        for given in (self.report.capacities, *(member["capacities"] for member in self.members.values())):
+            for at in BOTH:
+                if given[at] != UNBOUND:
+                    found[at] = given[at] if found[at] == UNBOUND else min(found[at], given[at])
+        return found
+
+    def _level(self, member: dict[str, Any]) -> list[float]:
+        """What it has spent, fading away: the measure of whose turn it is."""
+        left = math.exp((member["at"] - self.now) / MEMORY)
+        return [member["level"][at] * left for at in BOTH]
+
+    def _full_at(self, at: int, count: int, each: float) -> float:
+        """When a refilling bucket will be full again, given what the oldest slots took."""
+        full_at: float = self.state["base"][at]
+        for number, amount in zip(self.slots[0][:count], self.slots[1 + at]):
+            if amount:
+                full_at = max(full_at, min((number + 1) * self.length, self.now)) + amount * each
+        return full_at
+
+    def _used(self, at: int, capacity: float) -> float:
+        """What is in the window, or missing from the bucket, without what is out on lease."""
+        if self.report.mode == "rolling" or capacity == UNBOUND:
+            return float(sum(self.slots[1 + at]))
+        each = self.report.window / capacity
+        return max(0.0, (self._full_at(at, len(self.slots[0]), each) - self.now) / each)
+
+    # ------------------------------------------------------------------ granting
+
+    def _grant(self, me: dict[str, Any]) -> tuple[Amounts, float]:
+        """What the process gets, and in how many seconds there may be more."""
+        needs = me["needs"]
+        if not any(needs):
+            return (0, 0), 0.0
+        if self.now < self.state["hold"]:
+            return (0, 0), float(self.state["hold"] - self.now)
+        capacities = self._capacities()
+        first = me["head"]
+        head = [first[at] if capacities[at] == UNBOUND else min(first[at], math.floor(capacities[at])) for at in BOTH]
+        share, wait = 1.0, 0.0
+        for at in BOTH:
+            if capacities[at] == UNBOUND or not needs[at]:
+                continue
+            sure, fair = self._room(me, at, capacities[at])
+            if head[at] > sure:
+                wait = max(wait, self._comes_in(at, head[at] - sure, capacities[at]))
+            fair = min(fair, capacities[at] / SLICE - me["held"][at])
+            share = min(share, max(fair, head[at], 0) / needs[at])
+        if wait:
+            return (0, 0), wait
+        me["since"] = 0.0
+        granted = [max(head[at], math.floor(needs[at] * share)) for at in BOTH]
+        short = [at for at in BOTH if granted[at] < needs[at] and capacities[at] != UNBOUND]
+        return (granted[0], granted[1]), max((self._comes_in(at, 1, capacities[at]) for at in short), default=0.0)
+
+    def _room(self, me: dict[str, Any], at: int, capacity: float) -> tuple[float, float]:
+        """What nobody else has an older claim to, and the fair part of what is free."""
+        free = capacity - self._used(at, capacity)
+        levels, hungry = 0.0, []
+        for member in self.members.values():
+            free -= member["held"][at]
+            if member["needs"][at]:
+                level = self._level(member)[at] + member["held"][at]
+                levels += level
+                hungry.append((member, level))
+        goal = (levels + free) / len(hungry)
+        older = reserved = 0.0
+        for member, level in hungry:
+            if member is not me:
+                first = member["head"][at] if member["since"] and member["since"] < me["since"] else 0
+                older += first
+                reserved += max(first, min(member["needs"][at], max(0.0, goal - level)))
+        return free - older, free - reserved
+
+    def _comes_in(self, at: int, missing: float, capacity: float) -> float:
+        """Seconds until so much more is there, as far as can be seen; a heartbeat at most."""
+        if self.report.mode == "bucket":
+            return min(HEARTBEAT, missing * self.report.window / capacity)
+        for number, amount in zip(self.slots[0], self.slots[1 + at]):
+            missing -= amount
+            if missing <= 0:
+                return min(HEARTBEAT, max(0.001, (number + SLOTS + 1) * self.length - self.now))
+        return HEARTBEAT
+
+    def _said(self, granted: Amounts, retry_in: float, lost: bool = False) -> Answer:
+        capacities = self._capacities()
+        used = [math.ceil(self._used(at, capacities[at]) + sum(m["held"][at] for m in self.members.values())) for at in BOTH]
+        return Answer(
+            generation=self.state["generation"], now=self.now, granted=granted, retry_in=retry_in,
+            members=len(self.members), hungry=sum(any(member["needs"]) for member in self.members.values()),
+            capacities=(capacities[0], capacities[1]), used=(used[0], used[1]),
+            pauses={lane: until - self.now for lane, until in self.state["pauses"].items()}, lost=lost,
+        )
