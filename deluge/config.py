@@ -12,6 +12,7 @@ from typing import Any, Literal, Union
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from deluge._plugins import load, names
+from deluge._urls import public_url
 from deluge.errors import ConfigError
 from deluge.models.model import Limits, Model
 from deluge.models.registry import custom_model, get_model, resolve
@@ -22,7 +23,7 @@ SCALARS = (
     "temperature", "top_p", "json_mode", "max_new_tokens", "reasoning_effort", "thinking_budget", "verbosity", "logprobs",
     "top_logprobs", "strict_tools",
 )
-_UNSAVED = ("cache", "postprocess", "retry", "api_key")
+_UNSAVED = ("cache", "postprocess", "retry", "api_key", "quota")
 Positive = Union[float, int, None]
 
 
@@ -40,6 +41,7 @@ class ClientConfig(BaseModel):
     max_concurrent_requests: int = Field(225, ge=1)
     model_limits: Mapping[str, Limits] = Field(default_factory=dict)
     limit_mode: Literal["rolling", "bucket"] = "rolling"
+    quota: Any = Field(None, repr=False)
     sampling_params: tuple[SamplingParams, ...] = ()
     model_weights: Literal["uniform"] | tuple[float, ...] = "uniform"
     fallback_models: tuple[str, ...] = ()
@@ -140,6 +142,16 @@ class ClientConfig(BaseModel):
             raise ValueError("a cache needs the methods get(prompt) and put(prompt, response)")
         return value
 
+    @field_validator("quota")
+    @classmethod
+    def _quota(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            if not value.startswith(("file:", "redis://", "rediss://", "unix://")):
+                raise ValueError('give FileQuota(path), RedisQuota(url), "file:/path" or "redis://host:6379/0"')
+        elif value is not None and not callable(getattr(value, "exchange", None)):
+            raise ValueError("give a FileQuota, a RedisQuota or the URL of one")
+        return value
+
     @field_validator("progress")
     @classmethod
     def _progress(cls, value: str | None) -> str | None:
@@ -155,8 +167,11 @@ class ClientConfig(BaseModel):
         return value.rstrip("/") if value is not None else None
 
     def saved(self) -> dict[str, Any]:
-        """What was set, as plain data; keys, callables and caches are left out."""
+        """What was set, as plain data; keys, callables and caches are left out, a quota is named by its URL without password."""
         data = self.model_dump(mode="json", exclude=set(_UNSAVED), exclude_unset=True)
+        quota = public_url(self.quota) if isinstance(self.quota, str) else getattr(self.quota, "url", None)
+        if isinstance(quota, str):
+            data["quota"] = quota
         if "sampling_params" in data:
             data["sampling_params"] = [params.model_dump(mode="json", exclude_unset=True) for params in self.sampling_params]
         return data

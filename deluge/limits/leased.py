@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 
 from deluge.limits.bucket import _KEEP, BucketSnapshot, QuotaBucket, _Keep
 from deluge.limits.ledger import MIN_WAIT, UNLIMITED, Mode, Reservation
-from deluge.quota.words import HEARTBEAT, LEASE, SLOTS, UNBOUND, Amounts, Answer, Report
+from deluge.quota.words import HEARTBEAT, LEASE, SLOTS, UNBOUND, Amounts, Answer, Learned, Report
 
 FIRST = 4  # requests that a process asks for before it knows how many it sends
+RESERVE = 1.25  # seconds for which a process that has nothing waiting keeps a lease, at the rate at which it sends
 SOON = 0.05  # seconds between two reports of a process that got all it asked for
 LATER = 1.0  # and of one that did not
 AGAIN = 0.3  # seconds until it is tried again while a lease lasts
@@ -229,15 +230,18 @@ class LeasedBucket:
 
     # ------------------------------------------------------------------ what the quota is told
 
-    def report(self, now: float, waiting: int, pauses: Mapping[str, float] | None = None, *, leaves: bool = False) -> Report:
-        """What to tell the quota now; ``waiting``: how many prompts could use more."""
+    def report(
+        self, now: float, waiting: int, *, pauses: Mapping[str, float] | None = None,
+        learned: Mapping[str, Learned] | None = None, leaves: bool = False,
+    ) -> Report:
+        """What to tell the quota now; ``waiting``: how many prompts could use more. The news of lanes are passed on."""
         self.ask_at, self._asked_at = now + HEARTBEAT, now
         self._forget(now)
         again = self._unanswered
         if again is not None and not self._whole:  # nobody knows whether it was counted: the same number says "once"
             held = [self._free[at] + self._out[at] + max(0, sum(n[at] for n in self._news.values())) for at in BOTH]
-            return replace(again, held=(held[0], held[1]), needs=(0, 0), head=(0, 0), pauses=pauses or {}, alone=self.alone,
-                           leaves=False)
+            return replace(again, held=(held[0], held[1]), needs=(0, 0), head=(0, 0), pauses=pauses or {},
+                           learned=learned or {}, alone=self.alone, leaves=False)
         if now >= self._until or leaves:
             self._free = [0, 0]
         needs, head = ((0, 0), (0, 0)) if leaves else self._needs(now, waiting)
@@ -253,7 +257,7 @@ class LeasedBucket:
             generation=self._generation, mode=self.mode, window=self.window, capacities=self._capacities(),
             held=(self._free[0] + self._out[0], self._free[1] + self._out[1]), needs=needs, head=head,
             spent=() if self._silent else self._spoken_of(told),
-            pauses=pauses or {}, whole=self._whole, alone=self.alone, leaves=leaves,
+            pauses=pauses or {}, learned=learned or {}, whole=self._whole, alone=self.alone, leaves=leaves,
         )
         self._unanswered = report
         return report
@@ -267,8 +271,8 @@ class LeasedBucket:
         if self._taken[0]:
             mean = self._taken[1] / self._taken[0]
             self._mean = mean if not self._mean else self._mean + (mean - self._mean) * 0.5
-        want = max(FIRST, 2 * self._taken[0], math.ceil(self._rate))
-        want = min(waiting, want) if waiting else int(self._rate)
+        stream = int(self._rate * RESERVE)  # what comes one by one and is never seen waiting
+        want = max(stream, min(waiting, max(FIRST, 2 * self._taken[0])))
         self._taken = [0, 0]
         head = self._head if waiting else None
         if head is not None:
@@ -276,8 +280,8 @@ class LeasedBucket:
             wanted = (max(want, head[0]), max(round(want * max(self._mean, head[1])), head[1]))
         else:
             wanted = (want, round(want * self._mean))
-        self._low = [wanted[0] // 2 if waiting else 0, wanted[1] // 2 if waiting else 0]
         limits = self._limits
+        self._low = [0 if limits[at] == UNBOUND else wanted[at] // 2 for at in BOTH]
         needs = [0 if limits[at] == UNBOUND else max(0, wanted[at] - self._free[at]) for at in BOTH]
         if head is None:
             return (needs[0], needs[1]), (0, 0)

@@ -21,6 +21,7 @@ State = dict[str, Any]  # plain data, for whatever stores it
 HOLD = 2.0  # seconds without grants, in which everybody reports, after a loss of memory or a time when nobody could ask
 SILENCE = 0.8  # seconds without a report, after which it is not one process alone that could not ask
 MEMORY = 20.0  # seconds for which who had more lets the others go first
+KEPT = 600.0  # seconds for which the limits that a provider told are passed on
 SLICE = 20  # the part of a capacity that one process may hold for prompts behind its first
 BOTH = (0, 1)
 
@@ -37,14 +38,15 @@ class Books:
         self.report = report
         if not state:
             state.update(generation=report.fresh, at=now, hold=now + HOLD if report.generation else 0.0, base=[0.0, 0.0],
-                         slots=[[], [], []], members={}, pauses={})
+                         slots=[[], [], []], members={}, pauses={}, learned={})
         self.state = state
         self.length = report.window / SLOTS
         if now < state["at"] - 1.0:
             self._rewind(now)
         if report.alone and now > state["at"] + SILENCE:
             state["hold"] = max(state["hold"], now + HOLD)
-        self.now = state["at"] = max(now, state["at"])
+        self.now: float = max(now, state["at"])
+        state["at"] = self.now
         self.slots: list[list[int]] = state["slots"]  # numbers, requests, tokens, by age
         self.members: dict[str, Any] = state["members"]
 
@@ -87,6 +89,7 @@ class Books:
         for member in state["members"].values():
             member.update(until=now + LEASE, at=now, since=min(member["since"], now))
         state["pauses"] = {lane: min(until, now + LEASE) for lane, until in state["pauses"].items()}
+        state["learned"] = {}
 
     def _bury(self) -> None:
         """What a process held of which nothing was heard counts as spent when its lease ended."""
@@ -97,6 +100,9 @@ class Books:
         pauses = self.state["pauses"]
         for lane in [lane for lane, until in pauses.items() if until <= self.now]:
             del pauses[lane]
+        learned = self.state["learned"]
+        for lane in [lane for lane, limits in learned.items() if limits[4] <= self.now]:
+            del learned[lane]
 
     def _turn(self) -> None:
         """Drops the slots whose youngest entry has left the window."""
@@ -149,6 +155,8 @@ class Books:
         pauses = self.state["pauses"]
         for lane, seconds in self.report.pauses.items():
             pauses[lane] = max(pauses.get(lane, 0.0), self.now + seconds)
+        for lane, limits in self.report.learned.items():
+            self.state["learned"][lane] = [*limits, self.now + KEPT]
 
     def _capacities(self) -> list[float]:
         """The lowest of all members: each of them has promised its own."""
@@ -187,7 +195,7 @@ class Books:
         if not any(needs):
             return (0, 0), 0.0
         if self.now < self.state["hold"]:
-            return (0, 0), float(self.state["hold"] - self.now)
+            return (0, 0), self.state["hold"] - self.now
         capacities = self._capacities()
         first = me["head"]
         head = [first[at] if capacities[at] == UNBOUND else min(first[at], math.floor(capacities[at])) for at in BOTH]
@@ -243,5 +251,6 @@ class Books:
             generation=self.state["generation"], now=self.now, granted=granted, retry_in=retry_in,
             members=len(self.members), hungry=sum(any(member["needs"]) for member in self.members.values()),
             capacities=(capacities[0], capacities[1]), used=(used[0], used[1]),
-            pauses={lane: until - self.now for lane, until in self.state["pauses"].items()}, lost=lost,
+            pauses={lane: until - self.now for lane, until in self.state["pauses"].items()},
+            learned={lane: (it[0], it[1], it[2], it[3]) for lane, it in self.state["learned"].items()}, lost=lost,
         )

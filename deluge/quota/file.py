@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PATIENCE = 2.0  # seconds to wait for the other processes
 OPENINGS = 20  # tries to open a file that others are opening too
 _TABLE = "deluge_quota_1"
+_SCHEMA = f"CREATE TABLE IF NOT EXISTS {_TABLE} (lane TEXT PRIMARY KEY, books BLOB, slots BLOB)"
 _orphans: list[Any] = []  # a parent's connections: closing them here would drop the parent's locks
 
 
@@ -82,7 +83,7 @@ class FileQuota:
         try:
             state: State = {} if row is None else _unpacked(*row)
             said = answer(state, report, now)
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError):  # not ours: a memory that was lost
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError):  # not ours: a memory that was lost
             state = {}
             said = answer(state, report, now)
         connection.execute(f"INSERT OR REPLACE INTO {_TABLE} VALUES (?, ?, ?)", (key, *_packed(state)))
@@ -106,7 +107,7 @@ class FileQuota:
             try:
                 connection.execute("PRAGMA journal_mode = WAL")  # does not wait for others that do the same
                 connection.execute("PRAGMA synchronous = NORMAL")
-                connection.execute(f"CREATE TABLE IF NOT EXISTS {_TABLE} (lane TEXT PRIMARY KEY, books, slots)")
+                connection.execute(_SCHEMA)
                 break
             except sqlite3.OperationalError as error:
                 connection.close()

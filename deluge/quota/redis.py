@@ -87,7 +87,8 @@ class RedisQuota:
             granted=(int(words["granted"][0]), int(words["granted"][1])),
             retry_in=float(words["retry_in"]), members=int(words["members"]), hungry=int(words["hungry"]),
             capacities=(words["capacities"][0], words["capacities"][1]), used=(int(words["used"][0]), int(words["used"][1])),
-            pauses=dict(words["pauses"]), lost=bool(words["lost"]),
+            pauses=dict(words["pauses"]), learned={lane: tuple(limits[:4]) for lane, limits in words["learned"].items()},
+            lost=bool(words["lost"]),
         )
 
     def _connect(self) -> Any:

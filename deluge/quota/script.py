@@ -2,7 +2,7 @@
 
 # KEYS[1]: the lane. ARGV[1]: the report as JSON. ARGV[2]: the time in seconds, "" for Redis' own (tests give another).
 SCRIPT = """
-local LEASE, HOLD, MEMORY, SLICE, SLOTS, HEARTBEAT, SILENCE = 3, 2, 20, 20, 240, 1, 0.8
+local LEASE, HOLD, MEMORY, SLICE, SLOTS, HEARTBEAT, SILENCE, KEPT = 3, 2, 20, 20, 240, 1, 0.8, 600
 local floor, max, min = math.floor, math.max, math.min
 local report = cjson.decode(ARGV[1])
 local now = tonumber(ARGV[2])
@@ -14,7 +14,7 @@ local packed = redis.call('GET', KEYS[1])
 local state = packed and cmsgpack.unpack(packed)
 if not state then
   state = {generation = report.fresh, at = now, hold = report.generation ~= '' and now + HOLD or 0, base = {0, 0},
-           slots = {}, members = {}, pauses = {}}
+           slots = {}, members = {}, pauses = {}, learned = {}}
 end
 local length, bucket = report.window / SLOTS, report.mode == 'bucket'
 
@@ -24,7 +24,7 @@ local function rewind()
     total[1], total[2] = total[1] + slot[2], total[2] + slot[3]
   end
   state.slots = (total[1] ~= 0 or total[2] ~= 0) and {{floor(now / length), total[1], total[2]}} or {}
-  state.hold, state.base = 0, {0, 0}
+  state.hold, state.base, state.learned = 0, {0, 0}, {}
   for _, member in pairs(state.members) do
     member['until'], member.at, member.since = now + LEASE, now, min(member.since, now)
   end
@@ -40,7 +40,7 @@ end
 if report.alone and now > state.at + SILENCE then state.hold = max(state.hold, now + HOLD) end
 now = max(now, state.at)
 state.at = now
-local slots, members, pauses = state.slots, state.members, state.pauses
+local slots, members, pauses, learned = state.slots, state.members, state.pauses, state.learned
 
 local function place(number, requests, tokens)
   local head = floor(now / length)
@@ -99,6 +99,9 @@ local function bury()
   end
   for lane, ends in pairs(pauses) do
     if ends <= now then pauses[lane] = nil end
+  end
+  for lane, limits in pairs(learned) do
+    if limits[5] <= now then learned[lane] = nil end
   end
 end
 
@@ -184,7 +187,7 @@ local function said(granted, retry_in, lost)
   redis.call('SET', KEYS[1], cmsgpack.pack(state), 'PX', floor((2 * report.window + 60) * 1000))
   return cjson.encode({generation = state.generation, now = string.format('%.6f', now), granted = granted,
                        retry_in = retry_in, members = count, hungry = hungry, capacities = caps,
-                       used = {math.ceil(taken[1]), math.ceil(taken[2])}, pauses = left, lost = lost})
+                       used = {math.ceil(taken[1]), math.ceil(taken[2])}, pauses = left, learned = learned, lost = lost})
 end
 
 bury()
@@ -210,6 +213,10 @@ if report.number ~= me.number then
   me.level, me.at = levels, now
 end
 for lane, seconds in pairs(report.pauses) do pauses[lane] = max(pauses[lane] or 0, now + seconds) end
+for lane, limits in pairs(report.learned) do
+  limits[5] = now + KEPT
+  learned[lane] = limits
+end
 if report.leaves then
   place(floor(now / length), report.held[1], report.held[2])
   members[report.member] = nil

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 Amounts = tuple[int, int]
+Learned = tuple[float, float, float, float]
 NOTHING: Amounts = (0, 0)
 UNBOUND = -1
 
@@ -34,7 +35,8 @@ class Report:
     ``held``: what it was granted and has not reported as spent; everything else goes back.
     ``needs``: what it would like on top; ``head``: how much of that its first prompt needs, without which no grant helps.
     ``spent``: ``(slot, requests, tokens)`` since the last report; negative amounts are corrections.
-    ``pauses``: lanes that cool down, with the seconds that are left.
+    ``pauses``: lanes that cool down, with the seconds that are left. ``learned``: lanes of which the provider told the
+    limits (requests, tokens, input and output tokens per minute; -1 is not known).
     ``alone``: it could not ask for so long that it spent without asking.
     ``leaves``: its last word; what it holds counts as spent.
     """
@@ -52,6 +54,7 @@ class Report:
     head: Amounts = NOTHING
     spent: Sequence[tuple[int, int, int]] = ()
     pauses: Mapping[str, float] = field(default_factory=dict)
+    learned: Mapping[str, Learned] = field(default_factory=dict)
     whole: bool = False
     alone: bool = False
     leaves: bool = False
@@ -78,6 +81,7 @@ class Answer:
     capacities: tuple[float, float]
     used: Amounts
     pauses: Mapping[str, float]
+    learned: Mapping[str, Learned]
     lost: bool = False
 
 
