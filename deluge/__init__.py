@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from deluge.prompt import (
         Audio, Conversation, File, Image, Message, Part, Raw, Refusal, Text, Thinking, ToolCall, ToolResult,
     )
+    from deluge.quota import FileQuota, RedisQuota
     from deluge.response import APIResponse, Attempt
     from deluge.status import StatusSnapshot
     from deluge.tools import MCPServer, Tool
@@ -52,6 +53,7 @@ _HOMES = {
     "models": "Limits Model Price Provider find_models get_model register_model register_provider",
     "params": "CachePattern SamplingParams",
     "prompt": "Audio Conversation File Image Message Part Raw Refusal Text Thinking ToolCall ToolResult",
+    "quota": "FileQuota RedisQuota",
     "response": "APIResponse Attempt",
     "status": "StatusSnapshot",
     "tools": "MCPServer Tool",
@@ -63,15 +65,15 @@ _ROOM_OF = {name: room for room, names in _HOMES.items() for name in names.split
 
 __all__ = [
     "APIConnectionError", "APIError", "APIResponse", "APIStatusError", "APITimeoutError", "AgentFuture", "AgentRound",
-    "Attempt", "Audio", "AuthenticationError", "BadRequestError", "BudgetExceededError", "CachePattern", "CancelledError",
-    "ClosedError", "ConfigError", "ContentFilterError", "ContextLengthError", "Conversation", "DelugeError", "File",
-    "Image", "InputError", "InternalServerError", "Interrupted", "JournalError", "LLMClient", "Limits", "MCPError",
-    "MCPServer", "Message", "MissingAPIKeyError", "Model", "NotFoundError", "OverloadedError", "Part",
-    "PermissionDeniedError", "PostprocessError", "Price", "Provider", "QuotaExhaustedError", "RateLimitError", "Raw",
-    "Refusal", "RequestTooLargeError", "ResponseError", "ResponseFuture", "ResponseParseError", "SamplingParams",
-    "StatusSnapshot", "StatusTracker", "StreamDelta", "Text", "Thinking", "Tool", "ToolCall", "ToolError", "ToolResult",
-    "ToolRun", "Trajectory", "UnknownModelError", "Usage", "__version__", "find_models", "get_model", "register_model",
-    "register_provider",
+    "Attempt", "Audio", "AuthenticationError", "BadRequestError", "BudgetExceededError", "CachePattern",
+    "CancelledError", "ClosedError", "ConfigError", "ContentFilterError", "ContextLengthError", "Conversation",
+    "DelugeError", "File", "FileQuota", "Image", "InputError", "InternalServerError", "Interrupted", "JournalError",
+    "LLMClient", "Limits", "MCPError", "MCPServer", "Message", "MissingAPIKeyError", "Model", "NotFoundError",
+    "OverloadedError", "Part", "PermissionDeniedError", "PostprocessError", "Price", "Provider", "QuotaExhaustedError",
+    "RateLimitError", "Raw", "RedisQuota", "Refusal", "RequestTooLargeError", "ResponseError", "ResponseFuture",
+    "ResponseParseError", "SamplingParams", "StatusSnapshot", "StatusTracker", "StreamDelta", "Text", "Thinking",
+    "Tool", "ToolCall", "ToolError", "ToolResult", "ToolRun", "Trajectory", "UnknownModelError", "Usage", "__version__",
+    "find_models", "get_model", "register_model", "register_provider",
 ]
 
 

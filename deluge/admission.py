@@ -134,7 +134,7 @@ class Admission:
         if not (self.waiting or self.polls):
             return
         if now >= self._note_at:
-            self._note_sent(now)
+            self.note_sent(now)
         cap = min(self.slots, self.ramp.cap(now))
         if self.polls:
             self._fly_polls(cap, now)
@@ -163,7 +163,14 @@ class Admission:
         """The client-wide limit may have room again: tokens were settled or the limit was raised."""
         self._first_at = 0.0
 
-    def _note_sent(self, now: float) -> None:
+    def leased(self, now: float) -> None:
+        """Leases have come in: whatever was refused for want of one asks again."""
+        self.recheck()
+        for lane in self.lanes.values():
+            if lane.waiting and now >= lane.health.cooling_until:
+                lane.retry_at = 0.0
+
+    def note_sent(self, now: float) -> None:
         """Counts what is under way from the time when it left: a long reply must not hold its minute open."""
         self._note_at = now + NOTE_EVERY
         for flight in self.flights:

@@ -167,7 +167,7 @@ class ClientConfig(BaseModel):
         return value.rstrip("/") if value is not None else None
 
     def saved(self) -> dict[str, Any]:
-        """What was set, as plain data; keys, callables and caches are left out, a quota is named by its URL without password."""
+        """What was set, as plain data; keys, callables and caches are left out, a quota is its URL without password."""
         data = self.model_dump(mode="json", exclude=set(_UNSAVED), exclude_unset=True)
         quota = public_url(self.quota) if isinstance(self.quota, str) else getattr(self.quota, "url", None)
         if isinstance(quota, str):

@@ -22,14 +22,15 @@ from deluge.courier import Courier
 from deluge.crew import MOST, SOON, Crew
 from deluge.errors import ClosedError
 from deluge.lanes import NEVER
+from deluge.leasing import Leasing
 from deluge.lobby import AVAILABLE, Lobby
+from deluge.quota.words import Quota
 from deluge.stepping import Stepping, unsent
 from deluge.response import APIResponse
-from deluge.scheduler import Scheduler
 from deluge.surroundings import allowed_slots, check_threads
 from deluge.tasks import Call, Flight, Outcome, Task, failed
 from deluge.tracker import StatusTracker
-from deluge.transport import Attempt, LeanTransport
+from deluge.transport import LeanTransport
 from deluge.transport.signers import signers
 from deluge.wire import Verdict
 from deluge.worker import Pilot, rule
@@ -38,6 +39,7 @@ logger = logging.getLogger("deluge.engine")
 
 IDLE_AFTER = 30.0  # seconds without work after which the threads end
 SWEEP_EVERY = 15.0
+LAST_WORD = 0.25  # seconds at the interpreter's end for giving back what is on lease
 CROWD = 4  # attempts in flight from which replies are awaited together
 
 
@@ -45,13 +47,15 @@ class Engine(Stepping):
     """Runs tasks. Made without threads; they start with the first task and end when there has been none for a while."""
 
     def __init__(
-        self, *, tracker: StatusTracker, transport: LeanTransport | None = None, max_queued: int = 10_000, **limits: Any
+        self, *, tracker: StatusTracker, transport: LeanTransport | None = None, max_queued: int = 10_000,
+        quota: Quota | None = None, **limits: Any,
     ) -> None:
         self._settings = limits
+        self._leasing = None if quota is None else Leasing(quota)
         self._max_queued = max_queued
         self.transport = transport or LeanTransport(signers=signers())
         self.wall = time.time() - time.monotonic()
-        self.scheduler = Scheduler(tracker, wall=self.wall, switch=Attempt, **limits)
+        self.scheduler = self._new_scheduler(tracker)
         self.ids = itertools.count(1)
         self.call_ids = itertools.count(1)
         self.calls: weakref.WeakSet[Call] = weakref.WeakSet()
@@ -162,6 +166,8 @@ class Engine(Stepping):
         threading.Thread(
             target=lifecycle.keep_time, args=(weakref.ref(self), self._alarm), name="deluge-scheduler", daemon=True
         ).start()
+        if self._leasing is not None:
+            self._leasing.start(self)
 
     def tick(self) -> float | None:
         """One round of the keeper of time: seconds until the next one; None when the threads are to end."""
@@ -238,6 +244,8 @@ class Engine(Stepping):
         for flight, outcome in self._crew.dismiss():  # of prompts that were cancelled
             self.scheduler.finished(flight, outcome or unsent(flight), time.monotonic())
         self._alarm.put(None)
+        if self._leasing is not None:
+            self._leasing.stop()
         self.transport.close()
 
     def close(self, calls: Iterable[Call] | None = None) -> None:
@@ -261,6 +269,8 @@ class Engine(Stepping):
         """The interpreter ends: what is under way is cut and cancelled, so that no thread of the user waits for it."""
         self.transport.abort_all()
         self.close()
+        if self._leasing is not None:
+            self._leasing.join(LAST_WORD)
 
     def after_fork(self) -> None:
         """In the child: new locks, no threads; what the parent has under way fails here without a word to anybody."""
@@ -272,8 +282,10 @@ class Engine(Stepping):
         self._pilot.forget()
         old, calls = self.scheduler, list(self.calls)
         self.calls = weakref.WeakSet()
-        self.scheduler = Scheduler(old.tracker, wall=self.wall, switch=Attempt, **self._settings)
-        if not held:  # else another thread was in the middle of changing them
+        if self._leasing is not None:
+            self._leasing.after_fork()
+        self.scheduler = self._new_scheduler(old.tracker)
+        if not held and self._leasing is None:  # else another thread was in the middle of changing them, or the parent has it
             self.scheduler.bucket = old.bucket
         old.tracker.reset(0)
         self._forget_threads()

@@ -8,8 +8,8 @@ import queue
 import threading
 import uuid
 import weakref
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 from deluge import _log
 from deluge.limits import LaneNotice, Mode, QuotaBucket
@@ -54,9 +54,11 @@ class Leasing:
 
     # ------------------------------------------------------------------ buckets
 
-    def fresh(self) -> None:
-        """A new scheduler begins: it makes its own buckets."""
+    def settings(self, limits: Mapping[str, Any]) -> dict[str, Any]:
+        """What a new scheduler gets besides its limits: buckets that are fed with leases."""
         self._buckets.clear()
+        mode = limits.get("mode", "rolling")
+        return {"bucket": self.bucket(limits["requests_per_minute"], limits["tokens_per_minute"], mode)}
 
     def bucket(self, requests_per_minute: float | None, tokens_per_minute: float | None, mode: Mode,
                lane: str = CLIENT) -> LeasedBucket:
@@ -110,8 +112,6 @@ class Leasing:
         self._listen(scheduler, now)
         news = leaves or bool(self._pauses or self._learned)
         waiting = {id(scheduler.bucket): scheduler.waiting}
-        for lane in scheduler.lanes.values():
-            waiting.update((id(bucket), lane.waiting) for bucket in lane.quota.leased())
         scheduler.note_sent(now)
         found = []
         for bucket in self._buckets:
@@ -222,4 +222,3 @@ def _numbers(limits: Limits) -> Learned:
              limits.output_tokens_per_minute)
     first, second, third, fourth = (UNBOUND if limit is None or isinstance(limit, str) else float(limit) for limit in known)
     return first, second, third, fourth
-

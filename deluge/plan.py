@@ -29,6 +29,7 @@ from deluge.prompt.coerce import as_conversation
 from deluge.prompt.fingerprint import canonical
 from deluge.prompt.size import size_of
 from deluge.request import RequestOptions, RequestTemplate
+from deluge.quota import open_quota
 from deluge.response import APIResponse
 from deluge.retry import RetryPolicy
 from deluge.router import Router
@@ -73,6 +74,7 @@ class CallOptions(TypedDict, total=False):
 # Settings of the engine, which all copies of a client share.
 LIMITS = frozenset({
     "max_requests_per_minute", "max_tokens_per_minute", "max_concurrent_requests", "model_limits", "limit_mode", "max_queued",
+    "quota",
 })
 OPTION_NAMES = frozenset(CallOptions.__annotations__)
 
@@ -383,5 +385,5 @@ def engine_of(config: ClientConfig, pool: tuple[PoolEntry, ...]) -> Engine:
         tokens_per_minute=config.max_tokens_per_minute, slots=config.max_concurrent_requests, mode=config.limit_mode,
         model_limits=config.model_limits,
         default_limits="max_requests_per_minute" not in given and "max_tokens_per_minute" not in given,
-        max_queued=config.max_queued,
+        max_queued=config.max_queued, quota=None if config.quota is None else open_quota(config.quota),
     )

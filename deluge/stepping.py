@@ -8,10 +8,12 @@ import time
 from typing import Any
 
 from deluge.crew import Crew, Job, Jobs
+from deluge.leasing import Leasing
 from deluge.lobby import Lobby
 from deluge.readings import Readings
 from deluge.scheduler import Scheduler
 from deluge.tasks import ENDED, Flight, Outcome, failed
+from deluge.tracker import StatusTracker
 from deluge.transport import Attempt
 from deluge.wire import Verdict
 from deluge.worker import Pilot
@@ -30,10 +32,44 @@ class Stepping(Readings):
     _pilot: Pilot
     _alarm: queue.SimpleQueue[None]
     _alarm_at: float
+    _leasing: Leasing | None
 
     def leave(self) -> None:
         """A thread ends."""
         raise TypeError("Stepping needs an engine that owns its threads")
+
+    def _new_scheduler(self, tracker: StatusTracker) -> Scheduler:
+        """A scheduler of these settings; in a shared quota its limits are fed with leases."""
+        leasing, settings = self._leasing, self._settings
+        leased = {} if leasing is None else leasing.settings(settings)
+        scheduler = Scheduler(tracker, wall=self.wall, switch=Attempt, **settings, **leased)
+        if leasing is not None:
+            scheduler.notices = []
+        return scheduler
+
+    def share(self, alarm: queue.SimpleQueue[None]) -> float | None:
+        """One exchange with the shared quota; seconds until the next is due, None when the thread is to end."""
+        leasing = self._leasing
+        if leasing is None:
+            return None
+        with self._lock:
+            mine = leasing.alarm is alarm
+            leaves = not self.awake
+            due = leasing.due(self.scheduler, time.monotonic(), leaves=leaves) if mine else []
+        said = leasing.ask(due) if due else []
+        with self._lock:
+            if leasing.alarm is not alarm:  # other threads have begun, or another process
+                return None
+            now = time.monotonic()
+            if due:
+                leasing.hear(due, said, self.scheduler, now)
+            if not self.awake:
+                return None if leaves else 0.001
+            try:
+                self._step(now)
+            except Exception as error:
+                self._fail(error)
+            return leasing.rest(time.monotonic())
 
     def _step(self, now: float, worker: bool = False) -> Flight | None:
         """Lets the scheduler decide and hands out what it decided. Called with the lock; gives a worker its next flight."""
@@ -49,6 +85,8 @@ class Stepping(Readings):
                 mine = starts.pop(0)
             if starts:
                 self._crew.assign([(flight, None) for flight in starts], now)
+        if self._leasing is not None:
+            self._leasing.look()
         crew = self._crew
         due = min(scheduler.wake_at, crew.short_at) < self._alarm_at
         if self._alarm_at > 0.0 and (due or crew.wanted or scheduler.abandoned or scheduler.cleanups):
@@ -149,8 +187,9 @@ class Stepping(Readings):
         for flight in list(self.scheduler.flights):
             flight.switch.abort("cancelled")
         bucket = self.scheduler.bucket
-        self.scheduler = Scheduler(self.scheduler.tracker, wall=self.wall, switch=Attempt, **self._settings)
-        self.scheduler.bucket = bucket  # what was sent this minute was sent
+        self.scheduler = self._new_scheduler(self.scheduler.tracker)
+        if self._leasing is None:
+            self.scheduler.bucket = bucket  # what was sent this minute was sent
 
 
 def unsent(flight: Flight) -> Outcome:

@@ -89,6 +89,13 @@ class Process:
             self.bucket.settle(reservation, actual, self.world.now)
             self.world.settled.append((self.world.now, entry[0], actual - entry[1]))
 
+    def wakes_at(self) -> float:
+        """When something happens here by itself."""
+        at = math.inf if self.exchanging else self.bucket.ask_at
+        if self.waiting and self.flying < self.slots:
+            return min(at, self.look_at)
+        return min(at, self.next_arrival) if self.backlog and not math.isinf(self.rate) else at
+
     def exchange(self) -> None:
         """The quota thread: a report leaves now, reaches the quota later, and the answer comes later still."""
         report = self.bucket.report(self.world.now, len(self.waiting))
@@ -147,16 +154,8 @@ class World:
                 process.step()
                 if not process.exchanging and process.bucket.ask_at <= self.now:
                     process.exchange()
-            times = [end]
-            if self._events:
-                times.append(self._events[0][0])
-            for process in alive:
-                if not process.exchanging:
-                    times.append(max(self.now + 1e-6, process.bucket.ask_at))
-                if process.waiting and process.flying < process.slots:
-                    times.append(max(self.now + 1e-6, process.look_at))
-                elif not math.isinf(process.rate) and process.backlog:
-                    times.append(max(self.now + 1e-6, process.next_arrival))
+            times = [end, self._events[0][0] if self._events else end]
+            times += [max(self.now + 1e-6, process.wakes_at()) for process in alive]
             at = min(times)
             if at >= end:
                 self.now = end

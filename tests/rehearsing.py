@@ -19,5 +19,5 @@ def client_of(server: RehearsalServer, model_names: Any = MODEL, **settings: Any
 
 def our_threads() -> list[threading.Thread]:
     """The live threads of all clients."""
-    names = ("deluge-worker", "deluge-courier", "deluge-scheduler", "deluge-lobby")
+    names = ("deluge-worker", "deluge-courier", "deluge-scheduler", "deluge-lobby", "deluge-quota")
     return [thread for thread in threading.enumerate() if thread.name.startswith(names)]

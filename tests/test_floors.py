@@ -37,7 +37,8 @@ FLOORS = {
 }
 
 THREADED = ("client", "asking", "engine", "stepping", "lifecycle", "crew", "lobby", "readings", "courier", "calls", "plan",
-            "showing", "handles", "fetching", "leasing", "journal", "caches", "quota", "agent", "mcp", "progress", "testing", "cli")
+            "showing", "handles", "fetching", "leasing", "journal", "caches", "quota", "agent", "mcp", "progress", "testing",
+            "cli")
 # Module -> the rooms that may import it.
 FENCES = {
     "requests": ("transport", "mcp"),

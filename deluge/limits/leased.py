@@ -16,8 +16,7 @@ from deluge.quota.words import HEARTBEAT, LEASE, SLOTS, UNBOUND, Amounts, Answer
 
 FIRST = 4  # requests that a process asks for before it knows how many it sends
 RESERVE = 1.25  # seconds for which a process that has nothing waiting keeps a lease, at the rate at which it sends
-SOON = 0.05  # seconds between two reports of a process that got all it asked for
-LATER = 1.0  # and of one that did not
+SOON = 0.05  # seconds between two reports at least
 AGAIN = 0.3  # seconds until it is tried again while a lease lasts
 CAUTION = 0.98  # of its part, while the quota cannot be asked: nobody knows what the others got in the last second
 MARGIN = 0.1  # seconds before its end from which a lease is not used any more
@@ -325,7 +324,7 @@ class LeasedBucket:
             self.alone = False
             self._own.set_limits(requests_per_minute=self.requests_per_minute, tokens_per_minute=self.tokens_per_minute,
                                  now=now)
-        self._earliest = now + (max(answer.retry_in, LATER) if answer.retry_in else SOON)
+        self._earliest = now + max(answer.retry_in, SOON)
         self.ask_at = now if again or self._silent else self._asked_at + HEARTBEAT
         if self._head is not None and not self._covers(*self._head):
             self._ask(now)

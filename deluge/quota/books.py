@@ -23,6 +23,7 @@ SILENCE = 0.8  # seconds without a report, after which it is not one process alo
 MEMORY = 20.0  # seconds for which who had more lets the others go first
 KEPT = 600.0  # seconds for which the limits that a provider told are passed on
 SLICE = 20  # the part of a capacity that one process may hold for prompts behind its first
+NEXT = 0.2  # seconds until it may have another slice: whoever starts a moment later finds something left
 BOTH = (0, 1)
 
 
@@ -199,21 +200,21 @@ class Books:
         capacities = self._capacities()
         first = me["head"]
         head = [first[at] if capacities[at] == UNBOUND else min(first[at], math.floor(capacities[at])) for at in BOTH]
-        share, wait = 1.0, 0.0
+        share, retry_in, refused = 1.0, 0.0, False
         for at in BOTH:
             if capacities[at] == UNBOUND or not needs[at]:
                 continue
             sure, fair = self._room(me, at, capacities[at])
-            if head[at] > sure:
-                wait = max(wait, self._comes_in(at, head[at] - sure, capacities[at]))
-            fair = min(fair, capacities[at] / SLICE - me["held"][at])
-            share = min(share, max(fair, head[at], 0) / needs[at])
-        if wait:
-            return (0, 0), wait
+            refused = refused or head[at] > sure
+            slice = capacities[at] / SLICE - me["held"][at]
+            if min(fair, slice) < needs[at]:
+                retry_in = max(retry_in, NEXT if slice < fair else HEARTBEAT)
+                share = min(share, max(min(fair, slice), head[at], 0) / needs[at])
+        if refused:
+            return (0, 0), HEARTBEAT
         me["since"] = 0.0
         granted = [max(head[at], math.floor(needs[at] * share)) for at in BOTH]
-        short = [at for at in BOTH if granted[at] < needs[at] and capacities[at] != UNBOUND]
-        return (granted[0], granted[1]), max((self._comes_in(at, 1, capacities[at]) for at in short), default=0.0)
+        return (granted[0], granted[1]), retry_in
 
     def _room(self, me: dict[str, Any], at: int, capacity: float) -> tuple[float, float]:
         """What nobody else has an older claim to, and the fair part of what is free."""
@@ -233,16 +234,6 @@ class Books:
                 older += first
                 reserved += max(first, min(member["needs"][at], max(0.0, goal - level)))
         return free - older, free - reserved
-
-    def _comes_in(self, at: int, missing: float, capacity: float) -> float:
-        """Seconds until so much more is there, as far as can be seen; a heartbeat at most."""
-        if self.report.mode == "bucket":
-            return min(HEARTBEAT, missing * self.report.window / capacity)
-        for number, amount in zip(self.slots[0], self.slots[1 + at]):
-            missing -= amount
-            if missing <= 0:
-                return min(HEARTBEAT, max(0.001, (number + SLOTS + 1) * self.length - self.now))
-        return HEARTBEAT
 
     def _said(self, granted: Amounts, retry_in: float, lost: bool = False) -> Answer:
         capacities = self._capacities()

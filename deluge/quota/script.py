@@ -2,7 +2,7 @@
 
 # KEYS[1]: the lane. ARGV[1]: the report as JSON. ARGV[2]: the time in seconds, "" for Redis' own (tests give another).
 SCRIPT = """
-local LEASE, HOLD, MEMORY, SLICE, SLOTS, HEARTBEAT, SILENCE, KEPT = 3, 2, 20, 20, 240, 1, 0.8, 600
+local LEASE, HOLD, MEMORY, SLICE, SLOTS, HEARTBEAT, SILENCE, KEPT, NEXT = 3, 2, 20, 20, 240, 1, 0.8, 600, 0.2
 local floor, max, min = math.floor, math.max, math.min
 local report = cjson.decode(ARGV[1])
 local now = tonumber(ARGV[2])
@@ -118,15 +118,6 @@ local function turn()
   slots, state.slots = left, left
 end
 
-local function comes_in(at, missing, capacity)
-  if bucket then return min(HEARTBEAT, missing * report.window / capacity) end
-  for _, slot in ipairs(slots) do
-    missing = missing - slot[at + 1]
-    if missing <= 0 then return min(HEARTBEAT, max(0.001, (slot[1] + SLOTS + 1) * length - now)) end
-  end
-  return HEARTBEAT
-end
-
 local function room(me, at, capacity)
   local free, levels, hungry = capacity - used(at, capacity), 0, {}
   for _, member in pairs(members) do
@@ -153,25 +144,25 @@ local function grant(me)
   local needs = me.needs
   if needs[1] == 0 and needs[2] == 0 then return {0, 0}, 0 end
   if now < state.hold then return {0, 0}, state.hold - now end
-  local caps, head, share, wait = capacities(), {}, 1, 0
+  local caps, head, share, retry_in, refused = capacities(), {}, 1, 0, false
   for at = 1, 2 do
     head[at] = caps[at] == -1 and me.head[at] or min(me.head[at], floor(caps[at]))
   end
   for at = 1, 2 do
     if caps[at] ~= -1 and needs[at] ~= 0 then
       local sure, fair = room(me, at, caps[at])
-      if head[at] > sure then wait = max(wait, comes_in(at, head[at] - sure, caps[at])) end
-      fair = min(fair, caps[at] / SLICE - me.held[at])
-      share = min(share, max(fair, head[at], 0) / needs[at])
+      refused = refused or head[at] > sure
+      local slice = caps[at] / SLICE - me.held[at]
+      if min(fair, slice) < needs[at] then
+        retry_in = max(retry_in, slice < fair and NEXT or HEARTBEAT)
+        share = min(share, max(min(fair, slice), head[at], 0) / needs[at])
+      end
     end
   end
-  if wait > 0 then return {0, 0}, wait end
+  if refused then return {0, 0}, HEARTBEAT end
   me.since = 0
-  local granted, retry_in = {}, 0
-  for at = 1, 2 do
-    granted[at] = max(head[at], floor(needs[at] * share))
-    if granted[at] < needs[at] and caps[at] ~= -1 then retry_in = max(retry_in, comes_in(at, 1, caps[at])) end
-  end
+  local granted = {}
+  for at = 1, 2 do granted[at] = max(head[at], floor(needs[at] * share)) end
   return granted, retry_in
 end
 

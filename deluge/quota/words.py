@@ -65,8 +65,8 @@ class Answer:
     """What the quota says to a report.
 
     ``now``: the quota's time, None when its clock is the process's own (``time.monotonic``).
-    ``granted`` may be spent for ``LEASE`` seconds from the report on, like all that is held. ``retry_in``: when more can be
-    had; 0.0 when everything was granted. ``lost``: this is another memory than the process knows; nothing was counted:
+    ``granted`` may be spent for ``LEASE`` seconds from the report on, like all that is held. ``retry_in``: when to ask
+    again; 0.0 when everything was granted. ``lost``: this is another memory than the process knows; nothing was counted:
     report everything.
     ``members`` are awake, ``hungry`` of them wait for more. ``capacities``: the lowest of all members. ``used`` holds what
     is in the window (missing from the bucket), grants of everybody included.

@@ -1,0 +1,267 @@
+"""A quota in a file: kept by several processes at once, across forks, and whatever becomes of the file."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import environment
+from rehearsing import client_of, our_threads
+
+from deluge import ConfigError, FileQuota, LLMClient
+from deluge.quota import Answer, QuotaUnavailable, Report, open_quota
+from deluge.testing import RehearsalServer, rehearsal
+
+__all__ = ["rehearsal"]
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+
+
+def report(number: int = 1, member: str = "m", **words: Any) -> Report:
+    words = {"capacities": (100, -1), "needs": (10, 0), "head": (1, 0), **words}
+    return Report("client", member, number, f"life of {member}", "", "rolling", 60.0, **words)
+
+
+def test_what_one_process_holds_another_does_not_get(tmp_path: Path) -> None:
+    first, second = FileQuota(tmp_path / "q"), FileQuota(tmp_path / "q")
+    assert first.exchange([report(needs=(60, 0))])[0].granted == (5, 0), "a slice"
+    said, = second.exchange([report(member="n", needs=(60, 0), head=(60, 0))])
+    assert said.granted == (60, 0) and said.members == 2 and said.used == (65, 0)
+    said, = second.exchange([report(2, member="n", held=(60, 0), needs=(40, 0), head=(40, 0))])
+    assert said.granted == (0, 0) and said.retry_in > 0.0
+    first.exchange([report(2, leaves=True)])
+    said, = second.exchange([report(3, member="n", held=(60, 0), needs=(40, 0), head=(40, 0))])
+    assert said.granted == (40, 0) and said.members == 1
+    first.close()
+    second.close()
+
+
+def test_accounts_and_lanes_have_books_of_their_own(tmp_path: Path) -> None:
+    ours, theirs = FileQuota(tmp_path / "q"), FileQuota(tmp_path / "q", name="other")
+    for quota in (ours, theirs):
+        assert quota.exchange([report(head=(10, 0))])[0].used == (10, 0)
+    lane = Report("client/x", "m", 1, "f", "", "rolling", 60.0, (100, -1), needs=(7, 0), head=(7, 0))
+    assert [said.used for said in ours.exchange([report(2, head=(10, 0)), lane])] == [(10, 0), (7, 0)]
+    ours.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 3000])
+def test_a_file_that_is_not_a_quota(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "q"
+    path.write_bytes(content)
+    quota = FileQuota(path)
+    if content:
+        with pytest.raises(QuotaUnavailable, match="not a database"):
+            quota.exchange([report()])
+        assert path.read_bytes() == content, "what we do not know is left alone"
+    else:
+        assert quota.exchange([report()])[0].members == 1
+    quota.close()
+
+
+def test_books_that_cannot_be_read_are_a_memory_that_was_lost(tmp_path: Path) -> None:
+    quota = FileQuota(tmp_path / "q")
+    known = quota.exchange([report()])[0].generation
+    for books in (b"{", b"[]", b'{"at": "x"}', b'{"at": 1e9, "slots": 3}'):
+        with sqlite3.connect(tmp_path / "q") as connection:
+            connection.execute("UPDATE deluge_quota_1 SET books = ?", (books,))
+        connection.close()
+        said, = quota.exchange([Report("client", "m", 2, "new life", known, "rolling", 60.0, (100, -1))])
+        assert said.lost and said.generation == "new life"
+    quota.close()
+
+
+def test_a_file_that_was_removed_or_replaced_is_opened_again(tmp_path: Path) -> None:
+    quota, other = FileQuota(tmp_path / "q"), FileQuota(tmp_path / "q")
+    quota.exchange([report()])
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert other.exchange([report(member="n")])[0].members == 1
+    assert quota.exchange([report(2)])[0].members == 2
+    quota.close()
+    other.close()
+
+
+def test_a_file_that_is_locked_for_too_long_is_unavailable_and_then_is_not(tmp_path: Path) -> None:
+    quota = FileQuota(tmp_path / "q")
+    quota.exchange([report()])
+    other = sqlite3.connect(tmp_path / "q", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(QuotaUnavailable, match="locked"):
+        quota.exchange([report(2)])
+    other.close()
+    assert quota.exchange([report(2)])[0].members == 1
+    quota.close()
+
+
+def test_twenty_threads_and_processes_open_it_at_once(tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom deluge.quota import FileQuota, Report\nquota = FileQuota(sys.argv[1])\n"
+        "for n in range(1, 40):\n"
+        "    r = Report('client', sys.argv[2], n, 'f' + sys.argv[2], '', 'rolling', 60.0, (1e6, -1), spent=[(10**9, 1, 2)])\n"
+        "    quota.exchange([r])\nquota.close()"
+    )
+    children = [subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "q"), f"m{n}"], env=environment())
+                for n in range(4)]
+    assert [child.wait(60) for child in children] == [0] * 4
+    quota = FileQuota(tmp_path / "q")
+    used: list[Answer] = []
+    threads = [threading.Thread(target=lambda: used.extend(quota.exchange([report()]))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(used) == 8 and used[-1].used[0] >= 4 * 39 and used[-1].used[1] == 2 * 4 * 39
+    quota.close()
+
+
+@needs_fork
+def test_a_fork_gets_a_connection_of_its_own(tmp_path: Path) -> None:
+    quota = FileQuota(tmp_path / "q")
+    quota.exchange([report()])
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            quota.after_fork()
+            code = 0 if quota.exchange([report(member="child")])[0].members == 2 else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert quota.exchange([report(2)])[0].members == 2
+    quota.close()
+
+
+# ---------------------------------------------------------------------- descriptions
+
+def test_urls_and_back(tmp_path: Path) -> None:
+    odd = tmp_path / "a b?c%d"
+    quota = FileQuota(odd, name="team.a", processes=3)
+    again = open_quota(quota.url)
+    assert isinstance(again, FileQuota) and (again.path, again.name, again.processes) == (odd, "team.a", 3)
+    assert str(odd) in repr(quota)
+    copied = pickle.loads(pickle.dumps(quota))
+    assert (copied.path, copied.name, copied.processes) == (odd, "team.a", 3)
+    assert open_quota(f"file://{tmp_path}/q").url == f"file:{tmp_path}/q"
+    assert open_quota(quota) is quota
+
+
+@pytest.mark.parametrize("wrong", [
+    "/tmp/q", "http://x", "file:/no/such/folder/q", "file:/tmp/q?processes=x", "file:/tmp/q?prefix=x", "file:/tmp/q?what=1",
+    "file:/tmp/q?name=a/b", "file:/tmp/q?name=", "file:/tmp/q?processes=0", "file:/tmp", 7, object(),
+])
+def test_what_cannot_be_a_quota_is_refused_in_the_constructor(wrong: Any) -> None:
+    with pytest.raises(ConfigError):
+        LLMClient("rehearsal-echo", quota=wrong)
+
+
+def test_a_client_is_saved_with_its_quota(tmp_path: Path) -> None:
+    client = LLMClient("rehearsal-echo", quota=FileQuota(tmp_path / "q", name="x"))
+    assert client.to_dict()["quota"] == f"file:{tmp_path}/q?name=x"
+    assert pickle.loads(pickle.dumps(client)).to_dict() == client.to_dict()
+    with pytest.raises(ConfigError, match="belongs to all copies"):
+        client.copy(quota=None)
+    secret = LLMClient("rehearsal-echo", quota=f"file:{tmp_path}/q")
+    assert secret.to_dict()["quota"] == f"file:{tmp_path}/q"
+
+
+# ---------------------------------------------------------------------- clients
+
+def test_two_clients_on_one_quota(rehearsal: RehearsalServer, tmp_path: Path) -> None:
+    limits: dict[str, Any] = {"max_requests_per_minute": 60, "max_tokens_per_minute": None, "quota": f"file:{tmp_path}/q"}
+    with client_of(rehearsal, **limits) as first, client_of(rehearsal, **limits) as second:
+        handles = [client.start_nowait(f"{n}") for n in range(60) for client in (first, second)]
+        rehearsal.wait_for_requests(60)
+        assert sum(handle.done() for handle in handles) <= 60
+        assert first.status().capacity.remaining_requests in range(4)
+        first.close()
+        second.close()
+    assert rehearsal.count == 60
+    assert not our_threads()
+
+
+def test_without_its_quota_a_client_works_and_says_so_once(
+    rehearsal: RehearsalServer, tmp_path: Path, caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Away:
+        url, processes = None, 2
+        asked = threading.Event()
+
+        def exchange(self, reports: Any) -> Any:
+            self.asked.set()
+            raise OSError("gone fishing")
+
+        def close(self) -> None:
+            pass
+
+        def after_fork(self) -> None:
+            pass
+
+    with client_of(rehearsal, quota=Away(), max_requests_per_minute=40) as client:
+        assert "quota" not in client.to_dict()
+        handles = [client.start_nowait("x") for _ in range(30)]
+        rehearsal.wait_for_requests(19)
+        client.close()
+        assert sum(not handle.result(5).is_error for handle in handles) <= 20, "half of forty"
+    said = [record for record in caplog.records if record.name == "deluge.quota"]
+    assert [record.levelname for record in said] == ["WARNING"] and "gone fishing" in said[0].getMessage()
+
+
+@needs_fork
+def test_a_client_made_before_a_fork_shares_with_its_child(rehearsal: RehearsalServer, tmp_path: Path) -> None:
+    with client_of(rehearsal, max_requests_per_minute=60, quota=f"file:{tmp_path}/q") as client:
+        assert client.ask("before").completion == "before"
+        read, write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                said = [r.is_error for r in client.process_prompts(["x"] * 30)]
+                os.write(write, json.dumps([any(said), client._engine.scheduler.bucket.share().processes]).encode())
+            finally:
+                os._exit(0)
+        os.close(write)
+        with open(read) as pipe:
+            assert json.load(pipe) == [False, 2]
+        os.waitpid(pid, 0)
+        handles = [client.start_nowait("y") for _ in range(40)]
+        rehearsal.wait_for_requests(55)
+        client.close()
+        assert sum(not handle.result(5).is_error for handle in handles) <= 29
+    assert rehearsal.count <= 60
+
+
+HUNGRY = """
+import sys
+from deluge import LLMClient
+client = LLMClient("custom", base_url=sys.argv[1], api_key="k", quota=sys.argv[2], progress=None,
+                   max_requests_per_minute=float(sys.argv[3]), max_tokens_per_minute=None, limit_mode=sys.argv[4])
+for response in client.map(str(n) for n in range(10**6)):
+    if not response.is_error:
+        print(response.started_at, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_leaves_its_share(rehearsal: RehearsalServer, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HUNGRY, rehearsal.base_url, f"file:{tmp_path}/q", "240", "rolling"]
+    victim = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True)
+    assert victim.stdout is not None and victim.stdout.readline()
+    victim.send_signal(signal.SIGKILL)
+    victim.wait(10)
+    sent = rehearsal.count
+    assert sent
+    with client_of(rehearsal, quota=f"file:{tmp_path}/q", max_requests_per_minute=240, max_tokens_per_minute=None) as client:
+        responses = client.process_prompts(["x"] * 240, timeout=8.0)
+        answered = sum(not response.is_error for response in responses)
+    assert 240 - sent - 13 <= answered <= 240 - sent, "all but what it sent and a slice"
+    victim.stdout.close()
