@@ -12,10 +12,10 @@ import deluge
 from deluge import (
     AgentFuture, AgentRound, APIConnectionError, APIError, APIResponse, APIStatusError, APITimeoutError, Attempt, Audio,
     AuthenticationError, BadRequestError, BudgetExceededError, CachePattern, CancelledError, ClosedError, ConfigError,
-    ContentFilterError, ContextLengthError, Conversation, DelugeError, File, Image, InputError, InternalServerError,
+    ContentFilterError, ContextLengthError, Conversation, DelugeError, File, FileQuota, Image, InputError, InternalServerError,
     Interrupted, JournalError, Limits, LLMClient, MCPError, MCPServer, Message, MissingAPIKeyError, Model, NotFoundError,
     OverloadedError, Part, PermissionDeniedError, PostprocessError, Price, Provider, QuotaExhaustedError,
-    RateLimitError, Raw, Refusal, RequestTooLargeError, ResponseError, ResponseFuture, ResponseParseError,
+    RateLimitError, Raw, RedisQuota, Refusal, RequestTooLargeError, ResponseError, ResponseFuture, ResponseParseError,
     SamplingParams, StatusSnapshot, StatusTracker, StreamDelta, Text, Thinking, Tool, ToolCall, ToolError, ToolResult,
     ToolRun, Trajectory, UnknownModelError, Usage, find_models, get_model, register_model, register_provider,
 )
@@ -149,6 +149,9 @@ assert_type(get_model("gpt-4.1").price, Price)
 assert_type(get_model("gpt-4.1").provider, Provider)
 assert_type(get_model("gpt-4.1").limits, Limits)
 find_models("gpt"), register_model, register_provider
+
+shared = LLMClient("rehearsal-echo", quota=FileQuota("/tmp/account.quota", name="team", processes=4))
+assert_type(RedisQuota("redis://127.0.0.1/0", name="team", prefix="us").url, str)
 
 
 # -- errors -----------------------------------------------------------------------------------------------------------
