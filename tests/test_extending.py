@@ -61,7 +61,7 @@ class Shouted(OneCall):
             "model": ctx.model.name, "max_completion_tokens": ctx.params.max_new_tokens, "stream": ctx.stream,
             "messages": [{"role": "user", "content": text.upper()}],
         }
-        return HttpCall("POST", address(ctx.template, "/chat/completions"), headers(ctx.template, "shouted"),
+        return HttpCall("POST", address(ctx.template, "/chat/completions"), headers(ctx.template),
                         json.dumps(body).encode(), stream=ctx.stream)
 
     def parse(self, ctx, reply):

@@ -38,6 +38,14 @@ def error_response(
     )
 
 
+def unread(reply: HttpReply, what: str) -> str:
+    """The message for an error whose body cannot be read; ``what`` says why."""
+    if 300 <= reply.status < 400:
+        place = reply.headers.get("location", "")
+        return f"HTTP {reply.status}: a redirect{' to ' + place if place else ''} is not followed; set base_url"
+    return f"HTTP {reply.status}: {what}"
+
+
 def request_id_of(headers: Mapping[str, str]) -> str | None:
     """The provider's id of this request, from whichever header it uses."""
     for name in ("x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "x-goog-request-id", "cf-ray"):

@@ -144,6 +144,11 @@ def parse_verdict(message: str) -> Verdict:
     return Verdict("parse", retry=True, switch_model=True, message=message)
 
 
+def cut_off(message: str) -> Verdict:
+    """The verdict on a stream that ended before its answer did."""
+    return Verdict("connection", retry=True, switch_model=True, message=message)
+
+
 def _judge(status: int, problem: Problem, codes: Mapping[str, Rule]) -> Rule:
     if status in (413, 429) and _TOO_LARGE.search(problem.message):
         return "too_large", False  # more than a whole minute's tokens: waiting cannot help

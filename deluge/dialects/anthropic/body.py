@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deluge.dialects import _settings
-from deluge.dialects.anthropic._notes import Notes
+from deluge.dialects._notes import Notes
 from deluge.dialects.anthropic.caching import marked_tools, marks_in
 from deluge.dialects.anthropic.schema import closed_schema
 from deluge.dialects.anthropic.thinking import Thoughts, thoughts

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from deluge.dialects._caching import marked
-from deluge.dialects.anthropic._notes import Notes
+from deluge.dialects._notes import Notes
 from deluge.request import RequestTemplate
 
 MAX_MARKS = 4

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from deluge.dialects._media import check_media
+from deluge.dialects._notes import Notes
 from deluge.dialects._origin import readable
 from deluge.dialects._parts import result_parts
-from deluge.dialects.anthropic._notes import Notes
 from deluge.dialects.anthropic.caching import mark_prompt
 from deluge.dialects.anthropic.parts import NAME
 from deluge.errors import InputError

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from deluge import _json
+from deluge.dialects._arguments import read_arguments
 from deluge.prompt import Part, Raw, Text, Thinking, ToolCall, ToolResult
 
 NAME = "anthropic"
@@ -46,26 +47,11 @@ def _parts(block: dict[str, Any]) -> Iterator[Part]:
 
 def _call(block: dict[str, Any], keep: object, *, built_in: bool = False) -> ToolCall:
     """A call; its block is kept where it says more than name and input."""
-    arguments, written, error = _input(block.get("input"))
+    arguments, written, error = read_arguments(block.get("input"))
     return ToolCall(
         str(block.get("id") or ""), str(block.get("name") or ""), arguments, written, error, built_in,
         str(block["type"]) if built_in else "function", provider=NAME if keep else None, raw=block if keep else None,
     )
-
-
-def _input(value: Any) -> tuple[dict[str, Any], str | None, str | None]:
-    """Arguments; for those that a stream cut off, the text as far as it came and what is wrong with it."""
-    if isinstance(value, dict):
-        return value, None, None
-    if value is None:
-        return {}, None, None
-    try:
-        arguments = _json.loads(value) if isinstance(value, str) else None
-    except (ValueError, RecursionError) as error:
-        return {}, value, f"the arguments are not JSON: {error}"
-    if isinstance(arguments, dict):
-        return arguments, value, None
-    return {}, value if isinstance(value, str) else None, "the arguments are not a JSON object"
 
 
 def _result(block: dict[str, Any], kind: str) -> ToolResult:

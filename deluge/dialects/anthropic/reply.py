@@ -6,7 +6,7 @@ from typing import Any
 
 from deluge.dialects._origin import stamped
 from deluge.dialects._problems import problem_of
-from deluge.dialects._replies import decoded, error_response, failure_response, request_id_of
+from deluge.dialects._replies import decoded, error_response, failure_response, request_id_of, unread
 from deluge.dialects._verdicts import Problem, Rule, parse_verdict, verdict
 from deluge.dialects.anthropic.parts import NAME, content_parts
 from deluge.dialects.anthropic.usage import cost_of, tier_of, usage_of
@@ -37,7 +37,7 @@ def parsed(ctx: RequestContext, reply: HttpReply) -> APIResponse:
     except ValueError as error:
         if good:
             return error_response(ctx, reply, parse_verdict(str(error)))
-        return refused(ctx, reply, Problem(_unread(reply, str(error))), reply.status)
+        return refused(ctx, reply, Problem(unread(reply, str(error))), reply.status)
     if good:
         return answered(ctx, reply, data)
     return refused(ctx, reply, problem_in(data, reply.status), reply.status, data)
@@ -126,10 +126,3 @@ def _no_answer(ctx: RequestContext, reply: HttpReply, data: Any) -> APIResponse:
         return refused(ctx, reply, problem_in(data, status), status, data)
     what = "has no content" if isinstance(data, dict) else "is not an object"
     return error_response(ctx, reply, parse_verdict(f"the reply {what}"), raw=data)
-
-
-def _unread(reply: HttpReply, what: str) -> str:
-    if 300 <= reply.status < 400:
-        place = reply.headers.get("location", "")
-        return f"HTTP {reply.status}: a redirect{' to ' + place if place else ''} is not followed; set base_url"
-    return f"HTTP {reply.status}: {what}"

@@ -10,11 +10,11 @@ from typing import Any
 
 from deluge import _json
 from deluge.dialects._replies import error_response
-from deluge.dialects._verdicts import parse_verdict
+from deluge.dialects._verdicts import cut_off, parse_verdict
 from deluge.dialects.anthropic.reply import answered, explanation_of, problem_in, refused, status_within
 from deluge.request import RequestContext
 from deluge.response import APIResponse
-from deluge.wire import HttpReply, ServerEvent, StreamDelta, Verdict
+from deluge.wire import HttpReply, ServerEvent, StreamDelta
 
 # Pieces that grow a field of their block: the piece's type, its field, the block's field.
 _GROWING = {"text_delta": "text", "thinking_delta": "thinking"}
@@ -42,14 +42,10 @@ def streamed(ctx: RequestContext, events: Iterable[ServerEvent]) -> Generator[St
     if not whole.began:
         if whole.done:
             return error_response(ctx, reply, parse_verdict("the stream has no message"))
-        return error_response(ctx, reply, _cut("the stream ended before it began"))
+        return error_response(ctx, reply, cut_off("the stream ended before it began"))
     if not whole.done and whole.top.get("stop_reason") is None:
-        return error_response(ctx, reply, _cut("the stream was cut off before its end"), raw=whole.message())
+        return error_response(ctx, reply, cut_off("the stream was cut off before its end"), raw=whole.message())
     return answered(ctx, reply, whole.message())
-
-
-def _cut(message: str) -> Verdict:
-    return Verdict("connection", retry=True, switch_model=True, message=message)
 
 
 def _request_id(data: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deluge.dialects import _settings
-from deluge.dialects.anthropic._notes import Notes
+from deluge.dialects._notes import Notes
 from deluge.request import RequestTemplate
 
 MIN_BUDGET = 1_024

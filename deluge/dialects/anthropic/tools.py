@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from deluge.dialects.anthropic._notes import Notes
+from deluge.dialects._notes import Notes
 from deluge.dialects.anthropic.schema import MAX_OPTIONAL, MAX_TOOLS, MAX_UNIONS, Closed, closed_schema
 from deluge.errors import InputError
 from deluge.request import RequestTemplate

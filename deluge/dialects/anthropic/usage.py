@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from deluge.dialects._counts import count
 from deluge.dialects._searches import with_searches
 from deluge.models.model import Model
 from deluge.usage import NO_USAGE, Usage
-
-_MOST = 1 << 53
 
 
 def usage_of(counts: Any) -> Usage:
@@ -16,16 +15,16 @@ def usage_of(counts: Any) -> Usage:
     if type(counts) is not dict or not counts:
         return NO_USAGE
     get = counts.get
-    output, long_writes, thinking = _count(get("output_tokens")), 0, 0
-    written, details = _count(get("cache_creation_input_tokens")), get("cache_creation")
+    output, long_writes, thinking = count(get("output_tokens")), 0, 0
+    written, details = count(get("cache_creation_input_tokens")), get("cache_creation")
     if type(details) is dict:
-        long_writes = _count(details.get("ephemeral_1h_input_tokens"))
-        written = max(written, long_writes + _count(details.get("ephemeral_5m_input_tokens")))
+        long_writes = count(details.get("ephemeral_1h_input_tokens"))
+        written = max(written, long_writes + count(details.get("ephemeral_5m_input_tokens")))
     details = get("output_tokens_details")
     if type(details) is dict:
-        thinking = _count(details.get("thinking_tokens"))
+        thinking = count(details.get("thinking_tokens"))
     return Usage(
-        _count(get("input_tokens")), output, _count(get("cache_read_input_tokens")), written, long_writes,
+        count(get("input_tokens")), output, count(get("cache_read_input_tokens")), written, long_writes,
         min(thinking, output),
     )
 
@@ -45,11 +44,5 @@ def cost_of(counts: Any, usage: Usage, tier: str | None, model: Model) -> float 
     if type(counts) is not dict or not counts:
         return None
     tools = counts.get("server_tool_use")
-    searches = _count(tools.get("web_search_requests")) if type(tools) is dict else 0
+    searches = count(tools.get("web_search_requests")) if type(tools) is dict else 0
     return with_searches(model.cost(usage, tier), searches, model)
-
-
-def _count(value: Any) -> int:
-    if type(value) is int:
-        return value if 0 < value < _MOST else 0
-    return int(value) if isinstance(value, float) and 0 < value < 1e15 else 0

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from deluge.dialects import _settings
+from deluge.dialects._notes import Notes
 from deluge.dialects._parts import json_text
-from deluge.dialects.anthropic._notes import Notes
 from deluge.dialects.anthropic.schema import closed_schema
 from deluge.dialects.anthropic.thinking import Thoughts, thoughts
 from deluge.dialects.bedrock.caching import cache_point, marked_tools

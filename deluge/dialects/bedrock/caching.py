@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from deluge.dialects._caching import marked
-from deluge.dialects.anthropic._notes import Notes
+from deluge.dialects._notes import Notes
 from deluge.request import RequestTemplate
 
 MAX_POINTS = 4

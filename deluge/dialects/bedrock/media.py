@@ -6,7 +6,7 @@ import base64
 import re
 from typing import Any
 
-from deluge.dialects.anthropic._notes import Notes
+from deluge.dialects._notes import Notes
 from deluge.errors import InputError
 from deluge.prompt import Audio, File, Image
 

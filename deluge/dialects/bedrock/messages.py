@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from deluge.dialects._media import check_media
+from deluge.dialects._notes import Notes
 from deluge.dialects._origin import readable
 from deluge.dialects._parts import result_parts
-from deluge.dialects.anthropic._notes import Notes
 from deluge.dialects.bedrock.caching import mark_prompt
 from deluge.dialects.bedrock.media import Media
 from deluge.dialects.bedrock.parts import NAME, cited_text

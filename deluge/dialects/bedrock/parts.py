@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from deluge import _json
+from deluge.dialects._arguments import read_arguments
 from deluge.prompt import Audio, Image, Part, Raw, Text, Thinking, ToolCall, ToolResult
 
 NAME = "bedrock"
@@ -39,7 +40,7 @@ def _parts(block: Block) -> Iterator[Part]:
 
 def _call(block: Block, inner: Block) -> Iterator[Part]:
     """A call; its block is kept where it says more than name and input."""
-    arguments, written, error = _input(inner.get("input"))
+    arguments, written, error = read_arguments(inner.get("input"))
     kind = inner.get("type")
     built_in = isinstance(kind, str)
     yield ToolCall(
@@ -47,23 +48,6 @@ def _call(block: Block, inner: Block) -> Iterator[Part]:
         kind if isinstance(kind, str) else "function", provider=NAME if built_in else None,
         raw=block if built_in else None,
     )
-
-
-def _input(value: Any) -> tuple[dict[str, Any], str | None, str | None]:
-    """Arguments; for those that cannot be read, their text and what is wrong with it."""
-    if isinstance(value, dict):
-        return value, None, None
-    if value is None or value == "":
-        return {}, None, None
-    if not isinstance(value, str):
-        return {}, str(value), "the arguments are not a JSON object"
-    try:
-        arguments = _json.loads(value)
-    except (ValueError, RecursionError) as error:
-        return {}, value, f"the arguments are not JSON: {error}"
-    if not isinstance(arguments, dict):
-        return {}, value, "the arguments are not a JSON object"
-    return arguments, value, None
 
 
 def _result(block: Block, inner: Block) -> Iterator[Part]:

@@ -11,12 +11,12 @@ from typing import Any
 
 from deluge import _json
 from deluge.dialects._replies import error_response
-from deluge.dialects._verdicts import parse_verdict
+from deluge.dialects._verdicts import cut_off, parse_verdict
 from deluge.dialects.bedrock.parts import decoded_bytes
 from deluge.dialects.bedrock.reply import answered, problem_in, refused, status_of
 from deluge.request import RequestContext
 from deluge.response import APIResponse
-from deluge.wire import HttpReply, ServerEvent, StreamDelta, Verdict
+from deluge.wire import HttpReply, ServerEvent, StreamDelta
 
 _STOP = ("stopReason", "additionalModelResponseFields")
 _LAST = ("usage", "trace", "performanceConfig", "serviceTier", "metrics")
@@ -37,14 +37,10 @@ def streamed(ctx: RequestContext, events: Iterable[ServerEvent]) -> Generator[St
     except (ValueError, RecursionError) as error:
         return error_response(ctx, reply, parse_verdict(f"the stream cannot be read: {error}"))
     if not whole.began:
-        return error_response(ctx, reply, _cut("the stream ended before it began"))
+        return error_response(ctx, reply, cut_off("the stream ended before it began"))
     if "stopReason" not in whole.top:
-        return error_response(ctx, reply, _cut("the stream was cut off before its end"), raw=whole.reply())
+        return error_response(ctx, reply, cut_off("the stream was cut off before its end"), raw=whole.reply())
     return answered(ctx, reply, whole.reply())
-
-
-def _cut(message: str) -> Verdict:
-    return Verdict("connection", retry=True, switch_model=True, message=message)
 
 
 class _Whole:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from deluge.dialects.anthropic._notes import Notes
+from deluge.dialects._notes import Notes
 from deluge.dialects.anthropic.tools import TOOL_BETAS, StrictTools
 from deluge.errors import InputError
 from deluge.request import RequestTemplate

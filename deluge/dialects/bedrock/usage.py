@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from deluge.dialects._counts import count
 from deluge.models.model import Model
 from deluge.usage import NO_USAGE, Usage
-
-_MOST = 1 << 53
 
 
 def usage_of(counts: Any) -> Usage:
@@ -15,15 +14,15 @@ def usage_of(counts: Any) -> Usage:
     if type(counts) is not dict or not counts:
         return NO_USAGE
     get = counts.get
-    written, long_writes, listed = _count(get("cacheWriteInputTokens")), 0, 0
+    written, long_writes, listed = count(get("cacheWriteInputTokens")), 0, 0
     details = get("cacheDetails")
     for detail in details if type(details) is list else ():
         if type(detail) is dict:
-            tokens = _count(detail.get("inputTokens"))
+            tokens = count(detail.get("inputTokens"))
             listed += tokens
             long_writes += tokens if detail.get("ttl") == "1h" else 0
     return Usage(
-        _count(get("inputTokens")), _count(get("outputTokens")), _count(get("cacheReadInputTokens")),
+        count(get("inputTokens")), count(get("outputTokens")), count(get("cacheReadInputTokens")),
         max(written, listed), long_writes,
     )
 
@@ -43,9 +42,3 @@ def cost_of(data: dict[str, Any], usage: Usage, tier: str | None, model: Model) 
     if type(performance) is dict and performance.get("latency") == "optimized":
         return None
     return model.cost(usage, tier)
-
-
-def _count(value: Any) -> int:
-    if type(value) is int:
-        return value if 0 < value < _MOST else 0
-    return int(value) if type(value) is float and 0 < value < _MOST else 0

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deluge.dialects import _settings
+from deluge.dialects._notes import Notes
 from deluge.dialects.gemini.schema import json_schema
 from deluge.errors import InputError
 from deluge.request import RequestTemplate
@@ -30,7 +31,7 @@ def fragments(template: RequestTemplate) -> tuple[Fragment, tuple[Note, ...]]:
 
     ``InputError`` when this format cannot say it at all.
     """
-    notes = _Notes()
+    notes = Notes()
     config = {
         **_sampling(template, notes),
         "maxOutputTokens": template.params.max_new_tokens,
@@ -48,21 +49,7 @@ def fragments(template: RequestTemplate) -> tuple[Fragment, tuple[Note, ...]]:
     return _with_own_fields(body, template, notes), tuple(notes)
 
 
-class _Notes(list[Note]):
-    """Notes as they are found."""
-
-    def add(self, parameter: str, reason: str) -> None:
-        self.append(Note(parameter, reason))
-
-    def keep(self, setting: _settings.Setting) -> Any:
-        """The value of a setting; its note is kept."""
-        value, note = setting
-        if note is not None:
-            self.append(note)
-        return value
-
-
-def _sampling(template: RequestTemplate, notes: _Notes) -> Fragment:
+def _sampling(template: RequestTemplate, notes: Notes) -> Fragment:
     values, more = _settings.sampling(template, _settings.reasons(template, None))
     notes.extend(more)
     names = {"temperature": "temperature", "top_p": "topP"}
@@ -71,7 +58,7 @@ def _sampling(template: RequestTemplate, notes: _Notes) -> Fragment:
 
 # -- thinking: https://ai.google.dev/gemini-api/docs/thinking ----------------------------------------------------------
 
-def _thinking(template: RequestTemplate, notes: _Notes) -> Fragment:
+def _thinking(template: RequestTemplate, notes: Notes) -> Fragment:
     """A level or a budget; the thoughts are asked for when thinking is."""
     model, params = template.model, template.params
     if params.reasoning_effort is None and params.thinking_budget is None:
@@ -88,7 +75,7 @@ def _thinking(template: RequestTemplate, notes: _Notes) -> Fragment:
     return {"thinkingConfig": {"includeThoughts": True, "thinkingLevel": level}}
 
 
-def _budget(template: RequestTemplate, notes: _Notes) -> Fragment:
+def _budget(template: RequestTemplate, notes: Notes) -> Fragment:
     model, params = template.model, template.params
     effort, wanted = params.reasoning_effort, params.thinking_budget
     name = "thinking_budget"
@@ -118,7 +105,7 @@ def _in_range(budget: int, template: RequestTemplate) -> int:
 
 # -- the answer --------------------------------------------------------------------------------------------------------
 
-def _logprobs(template: RequestTemplate, notes: _Notes) -> Fragment:
+def _logprobs(template: RequestTemplate, notes: Notes) -> Fragment:
     params = template.params
     if not params.logprobs:
         if params.top_logprobs is not None:
@@ -130,7 +117,7 @@ def _logprobs(template: RequestTemplate, notes: _Notes) -> Fragment:
     return {"responseLogprobs": True, **({"logprobs": params.top_logprobs} if params.top_logprobs else {})}
 
 
-def _stop_and_seed(template: RequestTemplate, notes: _Notes) -> Fragment:
+def _stop_and_seed(template: RequestTemplate, notes: Notes) -> Fragment:
     params, model = template.params, template.model
     kept, more = _settings.stops(template, most=_MOST_STOPS)
     notes.extend(more)
@@ -143,7 +130,7 @@ def _stop_and_seed(template: RequestTemplate, notes: _Notes) -> Fragment:
     return body
 
 
-def _format(template: RequestTemplate, notes: _Notes) -> Fragment:
+def _format(template: RequestTemplate, notes: Notes) -> Fragment:
     schema, model = template.options.output_schema, template.model
     asked = "output_schema" if schema is not None else "json_mode" if template.params.json_mode else None
     if asked is None:
@@ -166,7 +153,7 @@ def _format(template: RequestTemplate, notes: _Notes) -> Fragment:
 
 # -- tools: https://ai.google.dev/gemini-api/docs/function-calling -----------------------------------------------------
 
-def _tools(template: RequestTemplate, notes: _Notes) -> Fragment:
+def _tools(template: RequestTemplate, notes: Notes) -> Fragment:
     tools = template.options.tools
     if not tools:
         return {}
@@ -195,7 +182,7 @@ def _function(tool: Tool | MCPServer) -> Fragment:
     return {"name": tool.name, **told, "parametersJsonSchema": json_schema(tool.parameters)}
 
 
-def _calling(template: RequestTemplate, named: bool, mixed: bool, notes: _Notes) -> Fragment:
+def _calling(template: RequestTemplate, named: bool, mixed: bool, notes: Notes) -> Fragment:
     """Which functions may or must be called, and whether calls are held to their schema (mode VALIDATED).
 
     Beside the provider's own tools (``mixed``) that is the only mode that leaves the model its choice.
@@ -241,14 +228,14 @@ def sent_tier(template: RequestTemplate) -> str | None:
     return tier if isinstance(tier, str) else None
 
 
-def _tier(template: RequestTemplate, notes: _Notes) -> Fragment:
+def _tier(template: RequestTemplate, notes: Notes) -> Fragment:
     if template.options.service_tier == "auto":
         return {}
     tier = notes.keep(_settings.service_tier(template))
     return {} if tier is None else {"serviceTier": tier}
 
 
-def _not_offered(template: RequestTemplate, notes: _Notes) -> None:
+def _not_offered(template: RequestTemplate, notes: Notes) -> None:
     """What no Gemini takes."""
     notes.keep(_settings.verbosity(template))
     options, by_itself = template.options, template.model.has("automatic_caching")
@@ -257,7 +244,7 @@ def _not_offered(template: RequestTemplate, notes: _Notes) -> None:
             notes.add(name, "the model caches repeated beginnings by itself" if by_itself else "not offered here")
 
 
-def _with_own_fields(body: Fragment, template: RequestTemplate, notes: _Notes) -> Fragment:
+def _with_own_fields(body: Fragment, template: RequestTemplate, notes: Notes) -> Fragment:
     for own in (template.params.extra or {}, template.options.extra_body):
         for name in _OURS:
             if name in own:

@@ -7,7 +7,7 @@ from typing import Any
 
 from deluge.dialects._origin import stamped
 from deluge.dialects._problems import problem_of, status_in
-from deluge.dialects._replies import decoded, error_response, failure_response, request_id_of
+from deluge.dialects._replies import decoded, error_response, failure_response, request_id_of, unread
 from deluge.dialects._verdicts import Problem, Rule, parse_verdict, verdict
 from deluge.dialects.gemini.body import sent_tier
 from deluge.dialects.gemini.contents import NAME
@@ -18,7 +18,7 @@ from deluge.prompt import Message, Part, Text, Thinking, ToolCall
 from deluge.request import RequestContext
 from deluge.response import APIResponse, FinishReason
 from deluge.usage import Usage
-from deluge.wire import HttpReply, Verdict
+from deluge.wire import HttpReply
 
 # https://ai.google.dev/api/generate-content#FinishReason
 _FINISHES: dict[str, FinishReason] = {
@@ -65,7 +65,7 @@ def parsed(ctx: RequestContext, reply: HttpReply) -> APIResponse:
     except ValueError as error:
         if 200 <= reply.status < 300:
             return error_response(ctx, reply, parse_verdict(str(error)))
-        return refused(ctx, reply, Problem(f"HTTP {reply.status}: {error}"), reply.status)
+        return refused(ctx, reply, Problem(unread(reply, str(error))), reply.status)
     if 200 <= reply.status < 300:
         return answered(ctx, reply, data)
     return refused(ctx, reply, problem_of(data, reply.status), reply.status, data)
@@ -200,8 +200,3 @@ def _coded(problem: Problem, status: int) -> Problem:
         if at == status and pattern.search(problem.message):
             return Problem(problem.message, (code, *problem.codes), problem.retry_after)
     return problem
-
-
-def cut(message: str) -> Verdict:
-    """The verdict on a stream that ended before its answer did."""
-    return Verdict("connection", retry=True, switch_model=True, message=message)

@@ -8,9 +8,9 @@ from typing import Any
 from deluge import _json
 from deluge.dialects._problems import problem_of, status_in
 from deluge.dialects._replies import error_response
-from deluge.dialects._verdicts import parse_verdict
+from deluge.dialects._verdicts import cut_off, parse_verdict
 from deluge.dialects.gemini.parts import call_id
-from deluge.dialects.gemini.reply import answered, cut, refused
+from deluge.dialects.gemini.reply import answered, refused
 from deluge.request import RequestContext
 from deluge.response import APIResponse
 from deluge.wire import HttpReply, ServerEvent, StreamDelta
@@ -37,7 +37,7 @@ def streamed(ctx: RequestContext, events: Iterable[ServerEvent]) -> Generator[St
     if whole.ended:
         return answered(ctx, reply, whole.reply())
     began = "was cut off before its end" if whole.began else "ended before it began"
-    return error_response(ctx, reply, cut(f"the stream {began}"), raw=whole.reply())
+    return error_response(ctx, reply, cut_off(f"the stream {began}"), raw=whole.reply())
 
 
 class _Whole:

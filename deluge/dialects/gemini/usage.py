@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from deluge.dialects._counts import count
 from deluge.usage import NO_USAGE, Usage
 
-_MOST = 1 << 53
 # Vertex names the kind of traffic instead of the tier.
 _TRAFFIC = {"ON_DEMAND": "standard", "ON_DEMAND_PRIORITY": "priority", "ON_DEMAND_FLEX": "flex"}
 
@@ -16,12 +16,12 @@ def usage_of(counts: Any) -> Usage:
     """The counts with one meaning: input without the cached and with what tools put in, output with thoughts."""
     if type(counts) is not dict or not counts:
         return NO_USAGE
-    prompt, cached = _count(counts, "promptTokenCount"), _count(counts, "cachedContentTokenCount")
-    thoughts, tools = _count(counts, "thoughtsTokenCount"), _count(counts, "toolUsePromptTokenCount")
+    prompt, cached = count(counts.get("promptTokenCount")), count(counts.get("cachedContentTokenCount"))
+    thoughts, tools = count(counts.get("thoughtsTokenCount")), count(counts.get("toolUsePromptTokenCount"))
     if "candidatesTokenCount" in counts:
-        said = _count(counts, "candidatesTokenCount")
+        said = count(counts.get("candidatesTokenCount"))
     else:
-        said = max(0, _count(counts, "totalTokenCount") - prompt - thoughts - tools)
+        said = max(0, count(counts.get("totalTokenCount")) - prompt - thoughts - tools)
     return Usage(max(0, prompt - cached) + tools, said + thoughts, cached, 0, 0, thoughts)
 
 
@@ -37,11 +37,3 @@ def tier_of(counts: Any, headers: Mapping[str, str], asked: str | None) -> str |
     if type(told) is str and told and told.lower() != "unspecified":
         return told.lower()
     return asked
-
-
-def _count(counts: dict[str, Any], name: str) -> int:
-    """A count of tokens; 0 for anything else."""
-    value = counts.get(name)
-    if type(value) is int:
-        return value if 0 < value < _MOST else 0
-    return int(value) if type(value) is float and 0 < value < _MOST else 0

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deluge.dialects import _settings
+from deluge.dialects._notes import Notes
 from deluge.dialects._prompt_cache import cache_names, cache_notes
 from deluge.errors import ConfigError, InputError
 from deluge.request import RequestContext, RequestTemplate
@@ -28,7 +29,7 @@ def fragments(ctx: RequestContext) -> tuple[Fragment, tuple[Note, ...]]:
 
     ``ConfigError`` or ``InputError`` when chat completions cannot say it at all.
     """
-    template, notes = ctx.template, _Notes()
+    template, notes = ctx.template, Notes()
     refusal = _settings.chat_refuses(template)
     if refusal is not None:
         raise ConfigError(refusal)
@@ -53,21 +54,7 @@ def fragments(ctx: RequestContext) -> tuple[Fragment, tuple[Note, ...]]:
     return body, tuple(notes)
 
 
-class _Notes(list[Note]):
-    """Notes as they are found."""
-
-    def add(self, parameter: str, reason: str) -> None:
-        self.append(Note(parameter, reason))
-
-    def keep(self, setting: _settings.Setting) -> Any:
-        """The value of a setting; its note is kept."""
-        value, note = setting
-        if note is not None:
-            self.append(note)
-        return value
-
-
-def _effort(template: RequestTemplate, notes: _Notes) -> str | None:
+def _effort(template: RequestTemplate, notes: Notes) -> str | None:
     model = template.model
     notes.extend(_settings.spare_budget(template))
     level: str | None
@@ -84,7 +71,7 @@ def _effort(template: RequestTemplate, notes: _Notes) -> str | None:
     return level
 
 
-def _sampling(template: RequestTemplate, reasoning: bool, notes: _Notes) -> Fragment:
+def _sampling(template: RequestTemplate, reasoning: bool, notes: Notes) -> Fragment:
     values, more = _settings.sampling(template, reasoning)
     notes.extend(more)
     return {**values}
@@ -95,7 +82,7 @@ def _limit(template: RequestTemplate) -> Fragment:
     return {name: template.params.max_new_tokens}
 
 
-def _reasoning(template: RequestTemplate, effort: str | None, notes: _Notes) -> Fragment:
+def _reasoning(template: RequestTemplate, effort: str | None, notes: Notes) -> Fragment:
     model = template.model
     if model.has("reasoning_object"):
         return _reasoning_object(template, effort, notes)
@@ -104,7 +91,7 @@ def _reasoning(template: RequestTemplate, effort: str | None, notes: _Notes) -> 
     return {} if effort is None else {"reasoning_effort": effort}
 
 
-def _reasoning_object(template: RequestTemplate, effort: str | None, notes: _Notes) -> Fragment:
+def _reasoning_object(template: RequestTemplate, effort: str | None, notes: Notes) -> Fragment:
     """OpenRouter: https://openrouter.ai/docs/use-cases/reasoning-tokens"""
     wanted, budget = template.params.reasoning_effort, template.params.thinking_budget
     if wanted is None and budget is None:
@@ -119,7 +106,7 @@ def _reasoning_object(template: RequestTemplate, effort: str | None, notes: _Not
     return {"reasoning": {"effort": effort or wanted}}
 
 
-def _thinking_switch(template: RequestTemplate, effort: str | None, notes: _Notes) -> Fragment:
+def _thinking_switch(template: RequestTemplate, effort: str | None, notes: Notes) -> Fragment:
     """DeepSeek, Z.ai: thinking is on or off; some take an effort beside it."""
     model, params = template.model, template.params
     wanted = _settings.wanted_effort(template)
@@ -143,7 +130,7 @@ def _thinking_switch(template: RequestTemplate, effort: str | None, notes: _Note
     return {**on, "reasoning_effort": effort}
 
 
-def _logprobs(template: RequestTemplate, reasoning: bool, notes: _Notes) -> Fragment:
+def _logprobs(template: RequestTemplate, reasoning: bool, notes: Notes) -> Fragment:
     params, model = template.params, template.model
     if not params.logprobs:
         if params.top_logprobs is not None:
@@ -159,7 +146,7 @@ def _logprobs(template: RequestTemplate, reasoning: bool, notes: _Notes) -> Frag
     return {"logprobs": True, **top}
 
 
-def _stop_and_seed(template: RequestTemplate, notes: _Notes) -> Fragment:
+def _stop_and_seed(template: RequestTemplate, notes: Notes) -> Fragment:
     params, model = template.params, template.model
     kept, more = _settings.stops(template)
     notes.extend(more)
@@ -172,12 +159,12 @@ def _stop_and_seed(template: RequestTemplate, notes: _Notes) -> Fragment:
     return body
 
 
-def _verbosity(template: RequestTemplate, notes: _Notes) -> Fragment:
+def _verbosity(template: RequestTemplate, notes: Notes) -> Fragment:
     level = notes.keep(_settings.verbosity(template))
     return {} if level is None else {"verbosity": level}
 
 
-def _format(template: RequestTemplate, notes: _Notes) -> Fragment:
+def _format(template: RequestTemplate, notes: Notes) -> Fragment:
     schema, model = template.options.output_schema, template.model
     if schema is not None:
         if model.has("supports_json_schema"):
@@ -196,7 +183,7 @@ def _format(template: RequestTemplate, notes: _Notes) -> Fragment:
     return {}
 
 
-def _tools(template: RequestTemplate, notes: _Notes) -> Fragment:
+def _tools(template: RequestTemplate, notes: Notes) -> Fragment:
     if not template.options.tools:
         return {}
     if not template.model.has("supports_tools"):
@@ -223,7 +210,7 @@ def _tool(template: RequestTemplate, tool: Tool | MCPServer | Mapping[str, Any])
     return {"type": "function", "function": function}
 
 
-def _tool_choice(template: RequestTemplate, reasoning: bool, notes: _Notes) -> Fragment:
+def _tool_choice(template: RequestTemplate, reasoning: bool, notes: Notes) -> Fragment:
     choice, model = template.options.tool_choice, template.model
     if choice is None or not template.options.tools or not model.has("supports_tools"):
         return {}
@@ -236,7 +223,7 @@ def _tool_choice(template: RequestTemplate, reasoning: bool, notes: _Notes) -> F
     return {"tool_choice": {"type": "function", "function": {"name": choice}}}
 
 
-def _tier(template: RequestTemplate, notes: _Notes) -> Fragment:
+def _tier(template: RequestTemplate, notes: Notes) -> Fragment:
     tier = notes.keep(_settings.service_tier(template))
     return {} if tier is None else {"service_tier": tier}
 
@@ -249,7 +236,7 @@ def _stream(ctx: RequestContext) -> Fragment:
     return {"stream": True, **usage}
 
 
-def _own_fields(template: RequestTemplate, notes: _Notes) -> Fragment:
+def _own_fields(template: RequestTemplate, notes: Notes) -> Fragment:
     own = {**(template.params.extra or {}), **template.options.extra_body}
     for name in _OURS:
         if own.pop(name, None) is not None:

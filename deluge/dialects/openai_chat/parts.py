@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deluge import _json
+from deluge.dialects._arguments import read_arguments
 from deluge.prompt import Audio, Image, Part, Raw, Refusal, Text, Thinking, ToolCall
 
 NAME = "openai_chat"
@@ -55,26 +55,9 @@ def _call(call: Mapping[str, Any], index: int) -> ToolCall:
         return ToolCall(id, str(custom.get("name") or ""), {"input": text}, text, type="custom")
     function = call.get("function")
     function = function if isinstance(function, Mapping) else call
-    arguments, written, error = _arguments(function.get("arguments"))
+    arguments, written, error = read_arguments(function.get("arguments"))
     seal, name = _signature(call), str(function.get("name") or "")
     return ToolCall(id, name, arguments, written, error, signature=seal, provider=None if seal is None else NAME)
-
-
-def _arguments(value: Any) -> tuple[dict[str, Any], str | None, str | None]:
-    """Arguments, the text that the model wrote, and what is wrong with it."""
-    if value is None or value == "":
-        return {}, None, None
-    if isinstance(value, Mapping):
-        return dict(value), None, None
-    if not isinstance(value, str):
-        return {}, str(value), "the arguments are not a JSON object"
-    try:
-        arguments = _json.loads(value)
-    except (ValueError, RecursionError) as error:
-        return {}, value, f"the arguments are not JSON: {error}"
-    if not isinstance(arguments, dict):
-        return {}, value, "the arguments are not a JSON object"
-    return arguments, value, None
 
 
 def _signature(call: Mapping[str, Any]) -> str | None:

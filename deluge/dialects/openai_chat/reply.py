@@ -6,14 +6,14 @@ from typing import Any
 
 from deluge.dialects._origin import stamped
 from deluge.dialects._problems import base_problem, problem_of, status_in
-from deluge.dialects._replies import decoded, error_response, failure_response, request_id_of
+from deluge.dialects._replies import decoded, error_response, failure_response, request_id_of, unread
 from deluge.dialects._verdicts import Problem, Rule, parse_verdict, verdict
 from deluge.dialects.openai_chat.parts import NAME, message_parts
 from deluge.dialects.openai_chat.usage import cost_of, searched, tier_of, usage_of
 from deluge.prompt import Message, Part, Text, ToolCall
 from deluge.request import RequestContext
 from deluge.response import APIResponse, FinishReason
-from deluge.wire import HttpReply, Verdict
+from deluge.wire import HttpReply
 
 _FINISHES: dict[str, FinishReason] = {
     "stop": "stop", "length": "length", "tool_calls": "tool_calls", "content_filter": "content_filter",
@@ -46,7 +46,7 @@ def parsed(ctx: RequestContext, reply: HttpReply) -> APIResponse:
     except ValueError as error:
         if 200 <= reply.status < 300:
             return error_response(ctx, reply, parse_verdict(str(error)))
-        return refused(ctx, reply, Problem(_unread(reply, str(error))), reply.status)
+        return refused(ctx, reply, Problem(unread(reply, str(error))), reply.status)
     if 200 <= reply.status < 300:
         return answered(ctx, reply, data)
     return refused(ctx, reply, problem_of(data, reply.status), reply.status, data)
@@ -159,15 +159,3 @@ def _cut_short(
     else:
         problem = Problem(f"the provider broke the answer off (finish_reason {word!r})", ("server_error",))
     return refused(ctx, reply, problem, 400 if finish == "content_filter" else 500, data)
-
-
-def _unread(reply: HttpReply, what: str) -> str:
-    if 300 <= reply.status < 400:
-        place = reply.headers.get("location", "")
-        return f"HTTP {reply.status}: a redirect{' to ' + place if place else ''} is not followed; set base_url"
-    return f"HTTP {reply.status}: {what}"
-
-
-def cut(message: str) -> Verdict:
-    """The verdict on a stream that ended before its answer did."""
-    return Verdict("connection", retry=True, switch_model=True, message=message)

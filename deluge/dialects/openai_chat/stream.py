@@ -8,9 +8,9 @@ from typing import Any
 from deluge import _json
 from deluge.dialects._problems import problem_of, status_in
 from deluge.dialects._replies import error_response
-from deluge.dialects._verdicts import parse_verdict
+from deluge.dialects._verdicts import cut_off, parse_verdict
 from deluge.dialects.openai_chat.parts import thinking_text
-from deluge.dialects.openai_chat.reply import answered, cut, refused
+from deluge.dialects.openai_chat.reply import answered, refused
 from deluge.request import RequestContext
 from deluge.response import APIResponse
 from deluge.wire import HttpReply, ServerEvent, StreamDelta
@@ -36,10 +36,10 @@ def streamed(ctx: RequestContext, events: Iterable[ServerEvent]) -> Generator[St
     except (ValueError, RecursionError) as error:
         return error_response(ctx, reply, parse_verdict(f"the stream holds what is not JSON: {error}"))
     if not whole.began:
-        verdict = parse_verdict("the stream has no message") if done else cut("the stream ended before it began")
+        verdict = parse_verdict("the stream has no message") if done else cut_off("the stream ended before it began")
         return error_response(ctx, reply, verdict)
     if not done and whole.finish is None:
-        return error_response(ctx, reply, cut("the stream was cut off before its end"), raw=whole.reply())
+        return error_response(ctx, reply, cut_off("the stream was cut off before its end"), raw=whole.reply())
     return answered(ctx, reply, whole.reply())
 
 

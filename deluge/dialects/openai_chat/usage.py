@@ -5,28 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from deluge.dialects._counts import count
 from deluge.models.model import Model
 from deluge.usage import NO_USAGE, Usage
-
-_MOST = 1 << 53
 
 
 def usage_of(counts: Any, model: Model) -> Usage:
     """The counts with one meaning: input without the cached, output with reasoning; NO_USAGE for none."""
     if type(counts) is not dict or not counts:
         return NO_USAGE
-    prompt, output = _count(counts, "prompt_tokens"), _count(counts, "completion_tokens")
+    prompt, output = count(counts.get("prompt_tokens")), count(counts.get("completion_tokens"))
     read = written = reasoning = 0
     details = counts.get("prompt_tokens_details")
     if type(details) is dict:
-        read, written = _count(details, "cached_tokens"), _count(details, "cache_write_tokens")
+        read, written = count(details.get("cached_tokens")), count(details.get("cache_write_tokens"))
     if not read:  # DeepSeek, Moonshot
-        read = _count(counts, "prompt_cache_hit_tokens") or _count(counts, "cached_tokens")
+        read = count(counts.get("prompt_cache_hit_tokens")) or count(counts.get("cached_tokens"))
     details = counts.get("completion_tokens_details")
     if type(details) is dict:
-        reasoning = _count(details, "reasoning_tokens")
-    reasoning = reasoning or _count(counts, "reasoning_tokens")
-    total = _count(counts, "total_tokens")
+        reasoning = count(details.get("reasoning_tokens"))
+    reasoning = reasoning or count(counts.get("reasoning_tokens"))
+    total = count(counts.get("total_tokens"))
     if total != prompt + output:
         unlisted = _not_in_output(total, prompt, output, reasoning, model)
         output, reasoning = output + unlisted, reasoning or unlisted
@@ -65,16 +64,6 @@ def searched(message: dict[str, Any], counts: Any) -> bool:
     if not notes or type(notes) is not list or (type(counts) is dict and counts.get("cost") is not None):
         return False
     return any(type(note) is dict and note.get("type") == "url_citation" for note in notes)
-
-
-def _count(counts: dict[str, Any], name: str) -> int:
-    """A count of tokens; 0 for anything else."""
-    if name not in counts:
-        return 0
-    value = counts[name]
-    if type(value) is int:
-        return value if 0 < value < _MOST else 0
-    return int(value) if type(value) is float and 0 < value < _MOST else 0
 
 
 def _not_in_output(total: int, prompt: int, output: int, reasoning: int, model: Model) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deluge.dialects import _settings
+from deluge.dialects._notes import Notes
 from deluge.dialects._prompt_cache import cache_names, cache_notes
 from deluge.dialects.openai_responses.tools import tool_choice, wire_tool
 from deluge.request import RequestContext, RequestTemplate
@@ -24,7 +25,7 @@ Fragment = dict[str, Any]
 
 def fragments(ctx: RequestContext) -> tuple[Fragment, tuple[Note, ...]]:
     """The body without its input, and what the user asked for that is not in it."""
-    template, notes = ctx.template, _Notes()
+    template, notes = ctx.template, Notes()
     effort = notes.keep(_settings.effort(template))
     notes.extend(_settings.spare_budget(template))
     reasoning = _settings.reasons(template, effort)
@@ -46,27 +47,13 @@ def fragments(ctx: RequestContext) -> tuple[Fragment, tuple[Note, ...]]:
     return _with_own_fields(body, template, notes), tuple(notes)
 
 
-class _Notes(list[Note]):
-    """Notes as they are found."""
-
-    def add(self, parameter: str, reason: str) -> None:
-        self.append(Note(parameter, reason))
-
-    def keep(self, setting: _settings.Setting) -> Any:
-        """The value of a setting; its note is kept."""
-        value, note = setting
-        if note is not None:
-            self.append(note)
-        return value
-
-
-def _sampling(template: RequestTemplate, reasoning: bool, notes: _Notes) -> Fragment:
+def _sampling(template: RequestTemplate, reasoning: bool, notes: Notes) -> Fragment:
     values, more = _settings.sampling(template, reasoning)
     notes.extend(more)
     return {**values}
 
 
-def _limit(template: RequestTemplate, notes: _Notes) -> Fragment:
+def _limit(template: RequestTemplate, notes: Notes) -> Fragment:
     most = template.params.max_new_tokens
     if most < _LEAST_OUTPUT:
         notes.add("max_new_tokens", f"the Responses API takes {_LEAST_OUTPUT} at least: {_LEAST_OUTPUT} is sent")
@@ -81,14 +68,14 @@ def _reasoning(template: RequestTemplate, effort: str | None) -> Fragment:
     return {"reasoning": {"effort": effort, **({"summary": "auto"} if shown else {})}}
 
 
-def _text(template: RequestTemplate, notes: _Notes) -> Fragment:
+def _text(template: RequestTemplate, notes: Notes) -> Fragment:
     form = _format(template, notes)
     level = notes.keep(_settings.verbosity(template))
     text = {**({} if form is None else {"format": form}), **({} if level is None else {"verbosity": level})}
     return {"text": text} if text else {}
 
 
-def _format(template: RequestTemplate, notes: _Notes) -> Fragment | None:
+def _format(template: RequestTemplate, notes: Notes) -> Fragment | None:
     schema, model = template.options.output_schema, template.model
     if schema is not None:
         if model.has("supports_json_schema"):
@@ -107,7 +94,7 @@ def _format(template: RequestTemplate, notes: _Notes) -> Fragment | None:
     return None
 
 
-def _logprobs_and_state(template: RequestTemplate, reasoning: bool, notes: _Notes) -> Fragment:
+def _logprobs_and_state(template: RequestTemplate, reasoning: bool, notes: Notes) -> Fragment:
     """Nothing is stored at the provider: the conversation goes along, and so do its sealed thoughts."""
     body: Fragment = {"store": False}
     include = ["reasoning.encrypted_content"] if template.model.has("reasoning") else []
@@ -118,7 +105,7 @@ def _logprobs_and_state(template: RequestTemplate, reasoning: bool, notes: _Note
     return {**body, "include": include} if include else body
 
 
-def _gives_logprobs(template: RequestTemplate, reasoning: bool, notes: _Notes) -> bool:
+def _gives_logprobs(template: RequestTemplate, reasoning: bool, notes: Notes) -> bool:
     params, model = template.params, template.model
     if not params.logprobs:
         if params.top_logprobs is not None:
@@ -133,7 +120,7 @@ def _gives_logprobs(template: RequestTemplate, reasoning: bool, notes: _Notes) -
     return True
 
 
-def _tools(template: RequestTemplate, reasoning: bool, notes: _Notes) -> Fragment:
+def _tools(template: RequestTemplate, reasoning: bool, notes: Notes) -> Fragment:
     options, model = template.options, template.model
     if not options.tools:
         return {}
@@ -156,12 +143,12 @@ def _tools(template: RequestTemplate, reasoning: bool, notes: _Notes) -> Fragmen
     return {"tools": tools, "tool_choice": tool_choice(choice, tools)}
 
 
-def _tier(template: RequestTemplate, notes: _Notes) -> Fragment:
+def _tier(template: RequestTemplate, notes: Notes) -> Fragment:
     tier = notes.keep(_settings.service_tier(template))
     return {} if tier is None else {"service_tier": tier}
 
 
-def _background(ctx: RequestContext, notes: _Notes) -> Fragment:
+def _background(ctx: RequestContext, notes: Notes) -> Fragment:
     if not ctx.options.background:
         return {}
     if ctx.stream:
@@ -173,7 +160,7 @@ def _background(ctx: RequestContext, notes: _Notes) -> Fragment:
     return {"background": True}
 
 
-def _without_words(template: RequestTemplate, notes: _Notes) -> None:
+def _without_words(template: RequestTemplate, notes: Notes) -> None:
     """What chat completions have and this API has not."""
     if template.params.stop:
         notes.add("stop", _NOT_HERE)
@@ -181,7 +168,7 @@ def _without_words(template: RequestTemplate, notes: _Notes) -> None:
         notes.add("seed", _NOT_HERE)
 
 
-def _with_own_fields(body: Fragment, template: RequestTemplate, notes: _Notes) -> Fragment:
+def _with_own_fields(body: Fragment, template: RequestTemplate, notes: Notes) -> Fragment:
     """The body with the user's own fields over it. What is asked to be included adds up."""
     later = cache_names(template)  # these depend on the prompt: see the dialect
     for own in (template.params.extra or {}, template.options.extra_body):

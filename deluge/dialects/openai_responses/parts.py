@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deluge import _json
+from deluge.dialects._arguments import read_arguments
 from deluge.prompt import Image, Part, Raw, Refusal, Text, Thinking, ToolCall
 
 NAME = "openai_responses"
@@ -90,7 +90,7 @@ def _texts(blocks: Any) -> Iterator[str]:
 
 
 def _function_call(item: Mapping[str, Any]) -> ToolCall:
-    arguments, written, error = _arguments(item.get("arguments"))
+    arguments, written, error = read_arguments(item.get("arguments"))
     return ToolCall(_id(item), str(item.get("name") or ""), arguments, written, error, provider=NAME, raw=dict(item))
 
 
@@ -100,7 +100,7 @@ def _built_in(item: Mapping[str, Any], kind: str) -> ToolCall:
     if not isinstance(name, str) or not name:
         name = kind.removesuffix("_call")
     if "arguments" in item:
-        arguments, written, error = _arguments(item["arguments"])
+        arguments, written, error = read_arguments(item["arguments"])
     else:
         action = item.get("action")
         told = action if isinstance(action, Mapping) else item
@@ -114,23 +114,6 @@ def _id(item: Mapping[str, Any]) -> str:
         if isinstance(value, str) and value:
             return value
     return "call_0"
-
-
-def _arguments(value: Any) -> tuple[dict[str, Any], str | None, str | None]:
-    """Arguments, the text that the model wrote, and what is wrong with it."""
-    if value is None or value == "":
-        return {}, None, None
-    if isinstance(value, Mapping):
-        return dict(value), None, None
-    if not isinstance(value, str):
-        return {}, str(value), "the arguments are not a JSON object"
-    try:
-        arguments = _json.loads(value)
-    except (ValueError, RecursionError) as error:
-        return {}, value, f"the arguments are not JSON: {error}"
-    if not isinstance(arguments, dict):
-        return {}, value, "the arguments are not a JSON object"
-    return arguments, value, None
 
 
 def _drawn(item: Mapping[str, Any]) -> Iterator[Image]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from deluge.dialects._origin import stamped
 from deluge.dialects._problems import problem_of, status_in, words
-from deluge.dialects._replies import decoded, error_response, failure_response, request_id_of
+from deluge.dialects._replies import decoded, error_response, failure_response, request_id_of, unread
 from deluge.dialects._verdicts import Problem, Rule, parse_verdict, verdict
 from deluge.dialects.openai_chat.usage import cost_of
 from deluge.dialects.openai_responses.parts import NAME, is_yours, output_parts
@@ -46,7 +46,7 @@ def parsed(ctx: RequestContext, reply: HttpReply) -> APIResponse:
     except ValueError as error:
         if 200 <= reply.status < 300:
             return error_response(ctx, reply, parse_verdict(str(error)))
-        return refused(ctx, reply, Problem(_unread(reply, str(error))), reply.status)
+        return refused(ctx, reply, Problem(unread(reply, str(error))), reply.status)
     if 200 <= reply.status < 300:
         return answered(ctx, reply, data)
     return refused(ctx, reply, problem_of(data, reply.status), reply.status, data)
@@ -157,15 +157,3 @@ def _failed(ctx: RequestContext, reply: HttpReply, judged: Verdict, raw: Any) ->
         ctx, reply, judged, raw=raw, usage=usage, cost=cost_of(counts, usage, tier if isinstance(tier, str) else None, model),
         response_id=id if isinstance(id, str) else None,
     )
-
-
-def _unread(reply: HttpReply, what: str) -> str:
-    if 300 <= reply.status < 400:
-        place = reply.headers.get("location", "")
-        return f"HTTP {reply.status}: a redirect{' to ' + place if place else ''} is not followed; set base_url"
-    return f"HTTP {reply.status}: {what}"
-
-
-def cut(message: str) -> Verdict:
-    """The verdict on a stream that ended before its answer did."""
-    return Verdict("connection", retry=True, switch_model=True, message=message)

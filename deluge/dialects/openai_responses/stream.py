@@ -8,8 +8,8 @@ from typing import Any
 from deluge import _json
 from deluge.dialects._problems import problem_of, status_in
 from deluge.dialects._replies import error_response
-from deluge.dialects._verdicts import parse_verdict
-from deluge.dialects.openai_responses.reply import answered, cut, refused
+from deluge.dialects._verdicts import cut_off, parse_verdict
+from deluge.dialects.openai_responses.reply import answered, refused
 from deluge.request import RequestContext
 from deluge.response import APIResponse
 from deluge.wire import HttpReply, ServerEvent, StreamDelta
@@ -40,7 +40,7 @@ def streamed(ctx: RequestContext, events: Iterable[ServerEvent]) -> Generator[St
     except (ValueError, RecursionError) as error:
         return error_response(ctx, reply, parse_verdict(f"the stream holds what is not JSON: {error}"))
     message = "the stream was cut off before its end" if whole.began else "the stream ended before it began"
-    return error_response(ctx, reply, cut(message))
+    return error_response(ctx, reply, cut_off(message))
 
 
 def _error(data: dict[str, Any]) -> dict[str, Any]:
