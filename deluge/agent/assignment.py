@@ -21,9 +21,6 @@ from deluge.tasks import Task
 from deluge.tools import MCPServer, Tool
 from deluge.wire import StreamDelta
 
-FINAL = (
-    "This was the last round: no more calls are possible. Give your final answer now, from what you have found out."
-)
 TOOL_TIMEOUT = 120.0  # seconds
 
 OnRound = Callable[[Conversation, APIResponse, int], Any]
@@ -70,6 +67,7 @@ class Assignment:
         self.postprocess = plan.config.postprocess
         self.end = math.inf if plan.timeout is None else plan.timeout
         self._lock = threading.Lock()
+        self.first_model = next(iter(plan.call.templates.values())).model.id
         self._servers = servers_for_here(plan)
         self._set(plan, plan.options.tools)
 
@@ -95,8 +93,22 @@ class Assignment:
         with self._lock:
             if self._servers:
                 tools = tuple(tool for tool in self.tools if tool not in self._servers)
-                self._set(self.plan, (*tools, *listed(self._servers, self.box.functions)))
+                self._set(self.plan, (*tools, *self._listed()))
                 self._servers = []
+
+    def _listed(self) -> list[Tool]:
+        """The servers' tools, within the call's own time."""
+        if self.end == math.inf:
+            return listed(self._servers, self.box.functions)
+        cancellation = room("mcp").Cancellation()
+        timer = threading.Timer(max(0.0, self.end - time.monotonic()), cancellation.cancel)
+        timer.daemon = True
+        timer.start()
+        try:
+            with cancellation.covers():
+                return listed(self._servers, self.box.functions)
+        finally:
+            timer.cancel()
 
     @property
     def timed_out(self) -> bool:

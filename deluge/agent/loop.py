@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import queue
 import threading
+from dataclasses import replace
 from collections.abc import Callable
 from typing import Any
 
 from deluge import _log, lifecycle
-from deluge.agent.assignment import FINAL, Assignment
+from deluge.agent.assignment import Assignment
 from deluge.agent.future import AgentFuture, Roster
 from deluge.agent.running import ToolRuns
 from deluge.agent.story import Story
 from deluge.agent.trajectory import StopReason
 from deluge.courier import SLICE, blame, changed_by
 from deluge.errors import ClosedError, DelugeError, MCPError
-from deluge.prompt import Conversation, Message
+from deluge.prompt import Conversation, Message, Text, ToolResult
 from deluge.prompt.show import print_transcript
 from deluge.response import APIResponse
 from deluge.tasks import Task
@@ -23,8 +24,10 @@ from deluge.wire import StreamDelta
 
 _logger = _log.logger("agent")
 TIMED_OUT = "the call's timeout has passed"
+FINAL = "[This was the last round: no more calls are possible. Give the final answer now, from what is known.]"
 _NO_MORE = "this was the last round: the call was not made"
 _SHOWN = 500  # characters of a text that verbose prints
+LONG = 30.0  # seconds of one wait on a thread that nobody interrupts
 
 
 class _Stopped(Exception):
@@ -62,8 +65,9 @@ class Agent:
         self._task: Task | None = None
         self._model: str | None = None
         self._open: ToolRuns | None = None
-        self._story = Story(self.id, index, conversation.freeze())
+        self._story = Story(self.id, index, conversation.freeze(), assignment.first_model)
         self._final: APIResponse | None = None
+        self._slice = SLICE
         roster.enter(self)
 
     # ------------------------------------------------------------------ from other threads
@@ -90,33 +94,32 @@ class Agent:
         """In a forked child: the agent is the parent's."""
         self._lock = threading.Lock()
         if self.stopped is None:
-            self.stopped = "cancelled"
-            lost = self._story.failure("cancelled", "the process was forked; the parent has it")
+            words = "the process was forked; the parent has it"
+            if self._open is not None:
+                self._open.forget()
+            lost = self._finished(self._story.failure("cancelled", words), "cancelled", words)
             self.future.orphan((self.conversation, lost))
 
     # ------------------------------------------------------------------ the loop
 
     def start(self) -> None:
         """Runs on a thread of its own."""
-        threading.Thread(target=self.run, name=f"deluge-agent-{self.id}", daemon=True).start()
+        try:
+            threading.Thread(target=self.run, name=f"deluge-agent-{self.id}", daemon=True).start()
+        except RuntimeError as error:  # no thread is to be had
+            self.cancel(str(error))
+            raise
 
     def run(self) -> None:
         """Goes on until there is an answer, or a reason to stop. Ctrl-C ends the agent and is raised."""
+        if threading.current_thread().daemon:
+            self._slice = LONG
         try:
             self._go()
         except _Stopped:
             pass
-        except _Raised as raised:
-            self._end_blaming(raised.error)
-        except MCPError as error:
-            self._end(self._story.failure(error.kind, str(error)), "error")
-        except ClosedError as error:
-            self._end(self._story.failure("cancelled", str(error)), "cancelled")
-        except DelugeError as error:  # the conversation cannot be sent
-            self._end(self._story.failure("input", str(error)), "error")
         except Exception as error:
-            _logger.error("an agent failed", exc_info=error)
-            self._end(self._story.failure("server", f"the agent failed: {type(error).__name__}: {error}"), "error")
+            self._end_with(error)
         except BaseException:
             if not self.cancel("interrupted") and self._final is not None:
                 self._resolve(self._final)  # a hook was having its turn
@@ -143,9 +146,7 @@ class Agent:
         """The response of one round."""
         last = number == self.habits.max_rounds
         plan = self.assignment.last_plan if last else self.assignment.plan
-        prompt = self.conversation.copy()
-        if last and prompt.messages[-1].role == "tool":
-            prompt.user(FINAL)
+        prompt = told_last(self.conversation) if last else self.conversation
         listener = self.habits.on_text_delta
         task = plan.task(self.index, prompt.freeze(), None if listener is None else self)
         task.handle = self
@@ -171,7 +172,7 @@ class Agent:
     def _answer(self, listener: Callable[[StreamDelta], Any] | None) -> APIResponse:
         heard = False
         while True:
-            item = self.next_item(SLICE)
+            item = self.next_item(LONG)
             if isinstance(item, StreamDelta) and item.kind == "text":
                 heard = True
                 self._hook(listener, item)
@@ -186,7 +187,7 @@ class Agent:
         if message is None or not message.parts:
             return False
         calls = self.assignment.box.calls_in(message)
-        runs = ToolRuns(self, number, calls)
+        runs = ToolRuns(self, number, message, calls)
         with self._lock:
             self._check()
             self._open = runs if calls else None
@@ -205,7 +206,7 @@ class Agent:
     def next_item(self, timeout: float) -> Any:
         """What comes into the mailbox; None when nothing does within the time. Raises when the agent was ended."""
         try:
-            item = self._mailbox.get(timeout=timeout)
+            item = self._mailbox.get(timeout=max(0.001, min(self._slice, timeout)))
         except queue.Empty:
             item = None
         self._check()
@@ -255,6 +256,21 @@ class Agent:
                 final = changed[0] if changed else final
         self._resolve(final)
 
+    def _end_with(self, error: Exception) -> None:
+        """The end that an exception brings: of a hook, a server, the client, the conversation; or of ours."""
+        if isinstance(error, _Raised):
+            self._end_blaming(error.error)
+        elif isinstance(error, MCPError):
+            gone = error.kind == "cancelled"
+            self._end(self._story.failure(error.kind, str(error)), "cancelled" if gone else "error")
+        elif isinstance(error, ClosedError):
+            self._end(self._story.failure("cancelled", str(error)), "cancelled")
+        elif isinstance(error, DelugeError):  # the conversation cannot be sent
+            self._end(self._story.failure("input", str(error)), "error")
+        else:
+            _logger.error("an agent failed", exc_info=error)
+            self._end(self._story.failure("server", f"the agent failed: {type(error).__name__}: {error}"), "error")
+
     def _end_blaming(self, error: Exception) -> None:
         """A hook raised: the response says so, and keeps the answer that was paid for."""
         response = self._story.last()
@@ -276,7 +292,7 @@ class Agent:
         done = runs.in_order(words)
         results = Message("tool", tuple(run.result for run in done))
         self._story.ran(done)
-        if self.conversation.messages[-1].role == "assistant":  # else Ctrl-C came right in between
+        if self.conversation.messages[-1] is runs.message:  # else Ctrl-C came right in between
             self.conversation.add(results)
         self._open = None
         return results
@@ -326,3 +342,18 @@ class Agent:
 
     def __repr__(self) -> str:
         return f"<Agent {self.id} {self.stopped or 'running'} | {self._story!r}>"
+
+
+def told_last(conversation: Conversation) -> Conversation:
+    """The conversation with the words that this is the last round, at the end of the latest tool result.
+
+    Not as a message of the user's: Mistral's API and templates refuse one right after a tool's.
+    """
+    last = conversation.messages[-1]
+    result = last.parts[-1] if last.role == "tool" and last.parts else None
+    if not isinstance(result, ToolResult) or not isinstance(result.content, (str, tuple)):
+        return conversation
+    content = result.content
+    told = f"{content}\n\n{FINAL}" if isinstance(content, str) else (*content, Text(FINAL))
+    parts = (*last.parts[:-1], replace(result, content=told))
+    return Conversation((*conversation.messages[:-1], replace(last, parts=parts)), model_used=conversation.model_used)

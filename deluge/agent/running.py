@@ -14,8 +14,7 @@ from deluge import lifecycle
 from deluge._plugins import room
 from deluge.agent.toolbox import Toolbox, failure
 from deluge.agent.trajectory import ToolRun
-from deluge.courier import SLICE
-from deluge.prompt import ToolCall
+from deluge.prompt import Message, ToolCall
 from deluge.tools import MCPServer
 
 if TYPE_CHECKING:
@@ -36,7 +35,8 @@ class Ran:
 class ToolRuns:
     """The calls of one round. ``runs`` has those that are through, by their place; the agent's thread alone writes it."""
 
-    def __init__(self, agent: Agent, number: int, calls: tuple[ToolCall, ...]) -> None:
+    def __init__(self, agent: Agent, number: int, message: Message, calls: tuple[ToolCall, ...]) -> None:
+        self.message = message
         self.calls = calls
         self.runs: dict[int, ToolRun] = {}
         self._agent = agent
@@ -54,7 +54,7 @@ class ToolRuns:
                 following += 1
             if not self._began:
                 continue  # none of them could be started
-            item = self._agent.next_item(max(0.001, min(SLICE, self._expires(until) - time.monotonic())))
+            item = self._agent.next_item(self._expires(until) - time.monotonic())
             if isinstance(item, Ran) and item.round == self._number and item.index in self._began:
                 del self._began[item.index]
                 self.runs[item.index] = item.run
@@ -94,6 +94,10 @@ class ToolRuns:
             words = f"TimeoutError: {call.name} did not end within {timeout:g} s"
             self._end(index)
             self.runs[index] = ToolRun(call, failure(call, words), now - self._began.pop(index))
+
+    def forget(self) -> None:
+        """In a forked child: what runs, runs in the parent."""
+        self._ends.clear()
 
     def _end(self, index: int) -> None:
         end = self._ends.pop(index, None)

@@ -14,10 +14,11 @@ from deluge.wire import Verdict
 class Story:
     """The responses of an agent's rounds as they came, each with the tool calls that followed."""
 
-    def __init__(self, id: int, index: int, prompt: Conversation) -> None:
+    def __init__(self, id: int, index: int, prompt: Conversation, model: str) -> None:
         self.id = id
         self.index = index
         self.prompt = prompt
+        self.model = model
         self._responses: list[APIResponse] = []
         self._runs: list[tuple[ToolRun, ...]] = []
 
@@ -39,7 +40,7 @@ class Story:
         last = self.last()
         verdict = Verdict(cast(ErrorKind, kind), message=words)
         return APIResponse(
-            id=self.id, model_internal="" if last is None else last.model_internal, is_error=True, error_kind=kind,
+            id=self.id, model_internal=self.model if last is None else last.model_internal, is_error=True, error_kind=kind,
             error_message=words or kind, finish_reason="error", prompt=self.prompt, _verdict=verdict,
         )
 

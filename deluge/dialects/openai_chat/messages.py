@@ -30,9 +30,21 @@ def wire_messages(ctx: RequestContext) -> tuple[list[Wire], tuple[Note, ...]]:
     for message in readable(ctx.prompt.messages, ctx.model, NAME):
         result += words.of(message)
     result += words.held_back()
+    if words.chunks:
+        result = _bridged(result)
     if ctx.options.cache is not None and ctx.model.has("supports_prompt_cache_options"):
         _mark(result, ctx.options.cache)
     return result, tuple(words.notes)
+
+
+def _bridged(messages: list[Wire]) -> list[Wire]:
+    """Mistral refuses a message of the user's right after a tool's ("Unexpected role 'user' after role 'tool'")."""
+    made: list[Wire] = []
+    for message in messages:
+        if made and made[-1]["role"] == "tool" and message["role"] == "user":
+            made.append({"role": "assistant", "content": "OK."})
+        made.append(message)
+    return made
 
 
 def _mark(messages: list[Wire], pattern: str) -> None:
