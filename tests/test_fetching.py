@@ -88,6 +88,37 @@ def test_private_addresses_are_not_fetched_unless_allowed() -> None:
         assert web.connections == 0
 
 
+def test_a_proxy_is_asked_for_public_hosts_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = site({"http://10.0.0.1/a.png": PNG})
+    with Server(script) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        transport = LeanTransport()
+        refused = transport.fetch("http://10.0.0.1/a.png", Attempt(), 1000)
+        assert refused.failure == "config" and "10.0.0.1 is at a private address" in refused.message
+        assert proxy.connections == 0
+        assert transport.fetch("http://10.0.0.1/a.png", Attempt(), 1000, private=True).body == PNG
+        transport.close()
+
+
+def test_redirects_are_followed_and_dead_connections_replaced() -> None:
+    def script(peer: Peer) -> None:
+        for _ in range(2):  # the connection is kept, and closed when it is used again
+            head = peer.head()
+            if head is None:
+                return
+            if peer.number == 1 and "/b" in head and "/x" not in head:
+                return
+            peer.reply(PNG) if "/b" in head else peer.reply(b"", "301 Moved", "Location: b?x=1")
+
+    transport = LeanTransport()
+    with Server(script) as web:
+        for _ in range(3):
+            reply = transport.fetch(f"{web.url}/a", Attempt(), 1000, private=True)
+            assert reply.body == PNG and not reply.sent
+        transport.close()
+    assert web.connections > 1
+
+
 @pytest.mark.parametrize("address, wanted", [
     ("8.8.8.8", True), ("2606:4700::1111", True), ("64:ff9b::808:808", True), ("127.0.0.1", False), ("10.1.2.3", False),
     ("172.16.0.1", False), ("192.168.1.1", False), ("169.254.169.254", False), ("100.64.0.1", False), ("0.0.0.0", False),

@@ -117,6 +117,21 @@ class Message:
         return "".join(texts) if texts else None
 
     @property
+    def fingerprint(self) -> str:
+        """A hash of the whole content (64 hex digits), the same in every process."""
+        return str(room("prompt.fingerprint").fingerprint((self,)))
+
+    def to_log(self, *, lossless: bool = True) -> dict[str, Any]:
+        """A JSON-ready dict, as in the log of a conversation."""
+        return dict(room("prompt.log").messages_to_log((self,), lossless=lossless)[0])
+
+    @classmethod
+    def from_log(cls, data: Mapping[str, Any]) -> Message:
+        """The message that ``to_log`` wrote."""
+        (message,) = room("prompt.log").messages_from_log((data,))
+        return message  # type: ignore[no-any-return]
+
+    @property
     def images(self) -> tuple[Image, ...]:
         """The pictures in this message."""
         return tuple(part for part in self.parts if type(part) is Image)

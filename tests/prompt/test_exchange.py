@@ -246,6 +246,9 @@ def test_logs_lose_nothing(conversation: Conversation) -> None:
     back = Conversation.from_log(log)
     assert back == conversation and back.model_used == conversation.model_used
     assert back.to_log() == log and back.fingerprint == conversation.fingerprint
+    assert [Message.from_log(message.to_log()) for message in conversation] == conversation.messages
+    said = {json.dumps(message.to_log(), sort_keys=True) for message in conversation}
+    assert len({message.fingerprint for message in conversation}) == len(said)
     compact = json.loads(json.dumps(conversation.to_log(lossless=False)))
     assert len(Conversation.from_log(compact)) == len(conversation)
 
