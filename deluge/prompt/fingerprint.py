@@ -64,6 +64,8 @@ def _plain_parts(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
+    if type(value) in PART_NAMES:
+        return {_TYPE: "part", "part": _part(value)}
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, (bytes, bytearray)):

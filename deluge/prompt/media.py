@@ -44,6 +44,9 @@ class Image:
             return source
         return cls(None if source is None else _as_source(source), None, None, media_type, detail, name)
 
+    def __repr__(self) -> str:
+        return _shown(self)
+
     @property
     def size(self) -> int | None:
         """Bytes; None for what is not here (a URL, a file id)."""
@@ -88,6 +91,9 @@ class File:
         """``File(source)``, but what is a File already is given back."""
         return source if isinstance(source, File) else cls(_as_source(source), None, None, media_type, name)
 
+    def __repr__(self) -> str:
+        return _shown(self)
+
     @property
     def size(self) -> int | None:
         """Bytes; None for what is not here (a URL, a file id)."""
@@ -125,6 +131,9 @@ class Audio:
         """``Audio(source)``, but what is an Audio already is given back, and bytes that are no sound are refused."""
         return source if isinstance(source, Audio) else cls(_as_source(source), media_type, name=name)
 
+    def __repr__(self) -> str:
+        return _shown(self)
+
     @property
     def size(self) -> int | None:
         """Bytes; None for what is not here (a URL, a file id)."""
@@ -147,6 +156,17 @@ def data_url(media: Image | File | Audio) -> str:
     return f"data:{media.media_type};base64,{base64.b64encode(media.data or b'').decode('ascii')}"
 
 
+def _shown(media: Image | File | Audio) -> str:
+    """What it is, without its bytes, and without the query of a URL, which may be a signature."""
+    place = media.file_id if media.url is None else media.url.partition("?")[0]
+    pixels = media.pixels if isinstance(media, Image) else None
+    facts = [
+        repr(media.name) if media.name else None, place, media.media_type,
+        f"{pixels[0]}x{pixels[1]}" if pixels else None, None if media.data is None else f"{len(media.data):,} bytes",
+    ]
+    return f"<{type(media).__name__} {' '.join(fact for fact in facts if fact)}>"
+
+
 def _as_source(source: Any) -> Any:
     """Bytes of whatever kind as a view of them: they are looked at, not taken as they are."""
     return memoryview(source) if type(source) is bytes else source
@@ -156,7 +176,7 @@ def _found(what: str, data: Any, url: str | None, file_id: str | None, media_typ
     """What the one source among these holds; bytes may have an id beside them (sound that a model has spoken)."""
     given = (data is not None) + (url is not None) + (file_id is not None)
     if given != 1 and not (given == 2 and url is None):
-        raise ConfigError(f"{what} takes one of data, url and file_id, not {given or 'none'} of them")
+        raise ConfigError(f"{what} takes one of data, url and file_id; {given or 'none'} of them are given")
     if type(data) is bytes:  # as they are, even when they are empty
         found = Found(data, None, file_id, media_type, name, "what was given as bytes")
         return found if media_type is not None else found._replace(media_type=kind_of(found, name))

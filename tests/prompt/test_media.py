@@ -124,3 +124,15 @@ def test_messages_take_all_of_it(tmp_path: Path) -> None:
     grown = Message.user("See").with_image(path).with_file(PDF).with_audio(WAV)
     assert grown == message == Conversation().user("See", image=path, file=io.BytesIO(PDF), audio=WAV).messages[0]
     assert Message.user().with_image(b"x", "image/png", "low").parts == (Image(b"x", detail="low"),)
+
+
+def test_media_are_shown_without_their_bytes() -> None:
+    assert repr(Image(PNG, name="a.png")).startswith("<Image 'a.png' image/png ")
+    assert repr(File(url="https://h.example/a.pdf?sig=secret")) == "<File https://h.example/a.pdf application/pdf>"
+    assert repr(Audio(b"ID3" + b"x" * 2000)) == "<Audio audio/mpeg 2,003 bytes>"
+
+
+@pytest.mark.parametrize("make", [Image, File, Audio, lambda: Image("a.png", url="https://h.example/a.png")])
+def test_a_medium_has_one_source(make: Any) -> None:
+    with pytest.raises(ConfigError, match="takes one of data, url and file_id"):
+        make()
