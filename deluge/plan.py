@@ -126,7 +126,7 @@ class Plan:
     def again(self, tool_choice: str | None = None, **changes: Any) -> Plan:
         """The plan of the same call with other options (those of ``CallOptions``)."""
         engine, config, pool, router, options, receiver, cache_lock, warned = self._made_from
-        changed = cast(CallOptions, {**options, **changes})
+        changed = cast(CallOptions, {**options, "tools": self.options.tools, **changes})  # an iterator is read once
         return Plan(engine, config, pool, router, changed, receiver, cache_lock, warned, tool_choice)
 
     def task(self, index: int, prompt: Any, sink: Any = None) -> Task:

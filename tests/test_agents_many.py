@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
 import signal
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -247,6 +249,22 @@ def test_a_prompt_that_is_none_is_said_with_its_place(rehearsal: RehearsalServer
     assert client.drain(5) and not client._roster._running
 
 
+def test_what_is_finished_keeps_nothing_but_its_result(rehearsal: RehearsalServer, client: LLMClient) -> None:
+    rehearsal.hold()
+    handle = client.start_agent_loop_nowait("hi", tools=(tool for tool in [add, mul]))
+    agent = weakref.ref(client._roster._running[handle.task_id])
+    rehearsal.release()
+    assert handle.result(10)[1].completion == "hi" and client.drain(5)
+    assert client.ask("one more").completion == "one more"  # the courier lets go of the last response
+    gc.collect()
+    assert agent() is None and handle.cancel() is False
+
+
+def test_tools_may_come_from_a_generator(rehearsal: RehearsalServer, client: LLMClient) -> None:
+    talk, response = client.run_agent_loop("[[call add]] [[rounds 9]]", tools=(tool for tool in [add]), max_rounds=2)
+    assert len(rehearsal.requests[-1].body["tools"]) == 1 and response.trajectory.stop_reason == "answer"
+
+
 def test_a_failing_agent_does_not_touch_the_others(client: LLMClient) -> None:
     pairs = client.process_agent_loops(["a", "[[fault 400]]", "c"], tools=[add])
     assert [response.completion or response.error_kind for _, response in pairs] == ["a", "bad_request", "c"]
@@ -317,7 +335,7 @@ with RehearsalServer(latency=0.0) as server:
     child = os.fork()
     if child == 0:
         talk, response = handle.result(5)
-        right = response.error_kind == "cancelled" and "forked" in response.error_message
+        right = response.error_kind == "cancelled" and "forked" in response.error_message and talk.messages[-1].tool_results
         go_on.set()
         again = client.run_agent_loop("[[call wait]] again", tools=[wait])[1]
         os._exit(0 if right and again.completion == "The tool says: done" else 1)

@@ -98,26 +98,26 @@ class Agents(Asking):
             leave()
 
     def _crowd(self, items: Iterable[Any], assignment: Assignment, most: int) -> list[Ended]:
-        agents: list[Agent] = []
+        futures: list[AgentFuture] = []
         crowd = _Crowd()
         try:
             for index, item in enumerate(items):
                 crowd.wait_for_fewer_than(most)
                 agent = self._agent(as_conversation(item, index), assignment, index)
-                agents.append(agent)
+                futures.append(agent.future)
                 if assignment.timed_out:
                     agent.cancel(TIMED_OUT)
                 else:
                     crowd.begin(agent)
             crowd.wait_for_fewer_than(1)
         except KeyboardInterrupt:
-            done = [agent.future.result() if agent.future.done() else None for agent in agents]
-            _cancel_all(agents, "interrupted")
+            done = [future.result() if future.done() else None for future in futures]
+            _stop_all(futures, "interrupted")
             raise Interrupted(f"interrupted with {sum(map(bool, done)):,} of {len(done):,} agents finished", done) from None
         except BaseException:
-            _cancel_all(agents, "cancelled")
+            _stop_all(futures, "cancelled")
             raise
-        return [agent.future.result() for agent in agents]
+        return [future.result() for future in futures]
 
     def _assignment(self, options: AgentOptions) -> Assignment:
         given: dict[str, Any] = dict(options)
@@ -164,9 +164,9 @@ class _Crowd:
             self._condition.notify_all()
 
 
-def _cancel_all(agents: Iterable[Agent], words: str) -> None:
-    for agent in agents:
-        agent.cancel(words)
+def _stop_all(futures: Iterable[AgentFuture], words: str) -> None:
+    for future in futures:
+        future.stop(words)
 
 
 def _leaving(leave: Any) -> Any:

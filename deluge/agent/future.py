@@ -25,7 +25,7 @@ class AgentFuture(NumberedFuture[Ended]):
     (``cancelled()``), and its response is of kind ``cancelled``.
     """
 
-    def __init__(self, number: int, book: HandleBook[Ended], cancel: Callable[[], bool]) -> None:
+    def __init__(self, number: int, book: HandleBook[Ended], cancel: Callable[[str], bool]) -> None:
         super().__init__(number, book, threading.Condition())
         self._cancel = cancel
 
@@ -34,12 +34,21 @@ class AgentFuture(NumberedFuture[Ended]):
 
         The conversation is left as far as it came, with every tool call answered.
         """
-        return self._cancel() or self.cancelled()
+        return self.stop("cancelled") or self.cancelled()
+
+    def stop(self, words: str) -> bool:
+        """``cancel`` with the words that the response says."""
+        return self._cancel(words)
 
     def end(self, conversation: Conversation, response: APIResponse) -> None:
         """Sets the result."""
         if self.settle((conversation, response), response.error_kind == "cancelled"):
             self._book.resolved(self)
+        self._cancel = _over  # nothing of the agent is kept for its result
+
+
+def _over(words: str) -> bool:
+    return False
 
 
 AgentHandle = Union[AgentFuture, int]
