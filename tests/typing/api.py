@@ -118,6 +118,9 @@ parts: list[Part] = [
 ]
 tool = Tool("look_up", "Finds a word", {"type": "object", "properties": {}})
 assert_type(Tool.from_function(len, name="size"), Tool)
+assert_type(Tool.from_mcp("docs", "https://example.org/mcp", token="t", tool_name="search"), Tool)
+assert_type(Tool.from_mcp(command="docs", args=["--fast"], env={"A": "b"}), list[Tool])
+assert_type(Tool.from_mcp_config({"mcpServers": {}}), list[Tool])
 assert_type(Tool("size", "", {"word": str}, len).result_for(ToolCall("1", "size", {"word": "x"})), ToolResult)
 assert_type(Image.of("a.png"), Image)
 assert_type(File.of(b"x").size, Optional[int])
