@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 
@@ -25,6 +26,14 @@ def finished(awaitable: Awaitable[Any]) -> Any:
     if run.error is not None:
         raise run.error
     return run.value
+
+
+async def awaited(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """What the function gives: an async one in this event loop, any other on a thread, which sees the context variables."""
+    if inspect.iscoroutinefunction(function):
+        return await function(**arguments)
+    value = await asyncio.to_thread(function, **arguments)
+    return await value if inspect.isawaitable(value) else value
 
 
 class _Run:

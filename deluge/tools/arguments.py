@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -17,7 +17,9 @@ from typing_extensions import NotRequired, TypedDict, is_typeddict
 
 from deluge import _json
 from deluge.errors import ToolError
+from deluge.tools.by_hand import entries_of, is_schema
 from deluge.tools.check import problem_with, without_nulls
+from deluge.tools.roots import inlined
 from deluge.tools.typed_dicts import readable
 
 _SHOWN_PROBLEMS = 5
@@ -34,12 +36,16 @@ class _Schema(GenerateJsonSchema):
 class Arguments:
     """The arguments that a type or a function's signature describes. ``schema`` is their JSON schema."""
 
-    __slots__ = ("schema", "_adapter", "_defaults")
+    __slots__ = ("schema", "_adapter", "_defaults", "_rules")
 
-    def __init__(self, kind: Any, defaults: Mapping[str, Any] | None = None, shown: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, kind: Any, defaults: Mapping[str, Any] | None = None, shown: Mapping[str, Any] | None = None,
+        rules: Mapping[str, Any] | None = None,
+    ) -> None:
         self._adapter: TypeAdapter[Any] = TypeAdapter(readable(kind))
         self._defaults = defaults or {}
-        self.schema = self._adapter.json_schema(schema_generator=_Schema)
+        self._rules = {"properties": rules} if rules else None
+        self.schema = dict(inlined(self._adapter.json_schema(schema_generator=_Schema)))
         self.schema.pop("title", None)
         for name, value in (shown or {}).items():
             self.schema["properties"][name].setdefault("default", value)
@@ -47,6 +53,9 @@ class Arguments:
     def read(self, given: Mapping[str, Any], *, written: bool) -> dict[str, Any]:
         """What the function is called with; ``ToolError`` says what does not fit. ``written``: they came as JSON."""
         thin = without_nulls(dict(given), self.schema)
+        problem = None if self._rules is None else problem_with(thin, self._rules)
+        if problem is not None:
+            raise ToolError(f"the arguments do not fit: {problem}")
         try:
             if written:
                 value = self._adapter.validate_json(_json.dumps(thin))
@@ -64,7 +73,8 @@ class PlainArguments:
     __slots__ = ("schema",)
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        self.schema = schema
+        whole = inlined(schema)
+        self.schema = whole if "type" in whole else {"type": "object", **whole}
 
     def read(self, given: Mapping[str, Any], *, written: bool) -> dict[str, Any]:
         """The arguments as they are; ``ToolError`` says what the schema refuses."""
@@ -75,12 +85,16 @@ class PlainArguments:
         return thin
 
 
-def arguments_of_parameters(parameters: Any) -> Arguments | PlainArguments:
+def arguments_of_parameters(parameters: Any, required: Iterable[str] | None = None) -> Arguments | PlainArguments:
     """What a pydantic model, a dataclass, a TypedDict, a mapping of names to types, or a JSON schema describes."""
     if isinstance(parameters, Mapping):
-        if not parameters or not all(_is_type(value) for value in parameters.values()):
-            return PlainArguments(parameters)
-        return _described(_typed_dict(dict(parameters)))
+        if is_schema(parameters):
+            return PlainArguments(parameters if required is None else {**parameters, "required": list(required)})
+        made = entries_of(parameters, required)
+        shown = {name: info.default for name, info in made.defaults.items()}
+        return _described(_typed_dict(made.fields), made.defaults, shown, made.rules)
+    if required is not None:
+        raise ToolError("required goes with a mapping of parameters; a type says itself what it needs")
     known = isinstance(parameters, type) and (
         issubclass(parameters, BaseModel) or dataclasses.is_dataclass(parameters) or is_typeddict(parameters)
     )
@@ -117,9 +131,12 @@ def arguments_of_function(function: Callable[..., Any], described: Mapping[str, 
     return _described(_typed_dict(fields), defaults, shown)
 
 
-def _described(kind: Any, defaults: Mapping[str, Any] | None = None, shown: Mapping[str, Any] | None = None) -> Arguments:
+def _described(
+    kind: Any, defaults: Mapping[str, Any] | None = None, shown: Mapping[str, Any] | None = None,
+    rules: Mapping[str, Any] | None = None,
+) -> Arguments:
     try:
-        return Arguments(kind, defaults, shown)
+        return Arguments(kind, defaults, shown, rules)
     except PydanticUserError as error:
         raise ToolError(f"the arguments have no JSON schema: {str(error).splitlines()[0]}") from None
 
@@ -181,10 +198,6 @@ def _as_default(name: str, value: Any) -> dict[str, Any]:
         return {name: _json.loads(_json.dumps(value))}
     except (TypeError, ValueError):
         return {}
-
-
-def _is_type(value: Any) -> bool:
-    return isinstance(value, (type, types.UnionType)) or typing.get_origin(value) is not None or value is Any
 
 
 def _fields(value: Any) -> dict[str, Any]:

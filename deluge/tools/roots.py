@@ -17,10 +17,7 @@ def object_schema(schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
     A reference at the top (a recursive model) is written out. A schema that refers to its own top stays as it is when it
     cannot be put into another.
     """
-    if "$ref" in schema:
-        target = target_of(schema["$ref"], schema)
-        if isinstance(target, Mapping) and target is not schema and "$ref" not in target:
-            schema = {**target, **{name: value for name, value in schema.items() if name != "$ref"}}
+    schema = inlined(schema)
     if schema.get("type") == "object" or ("type" not in schema and "properties" in schema):
         return schema, False
     if not all(reference.startswith(("#/$defs/", "#/definitions/")) for reference in references_in(schema)):
@@ -29,6 +26,14 @@ def object_schema(schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
     inner = {name: value for name, value in schema.items() if name not in shared}
     wrapper = {"type": "object", "properties": {WRAPPED: inner}, "required": [WRAPPED], "additionalProperties": False}
     return {**wrapper, **shared}, True
+
+
+def inlined(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema with a reference at its top (a recursive model's) written out."""
+    target = target_of(schema.get("$ref"), schema)
+    if not isinstance(target, Mapping) or target is schema or "$ref" in target:
+        return schema
+    return {**target, **{name: value for name, value in schema.items() if name != "$ref"}}
 
 
 def references_in(schema: Any) -> Iterator[str]:

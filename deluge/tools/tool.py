@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
@@ -28,7 +28,8 @@ _FROM_FUNCTION = object()
 class Tool:
     """What a model may call. ``parameters`` is the JSON schema (an object) of the arguments.
 
-    It may be given as a JSON schema, a pydantic model, a dataclass, a TypedDict, or a mapping of names to types.
+    It may be given as a JSON schema, a pydantic model, a dataclass, a TypedDict, or a mapping of names to types, to pairs
+    ``(type, description)`` or to JSON schemas; ``required`` names those of a mapping that must be given.
     ``run`` is your function, called with the arguments by keyword; None for a tool that is only described.
     ``strict``: None follows ``SamplingParams.strict_tools``. ``Tool.from_function`` reads all of this from a function.
     """
@@ -43,19 +44,20 @@ class Tool:
 
     def __init__(
         self, name: str, description: str = "", parameters: Mapping[str, Any] | type[Any] | None = None,
-        run: Callable[..., Any] | None = None, strict: bool | None = None,
+        run: Callable[..., Any] | None = None, strict: bool | None = None, *, required: Iterable[str] | None = None,
     ) -> None:
         _check_name(name)
+        required = None if required is None else tuple(required)
         given = {"type": "object", "properties": {}} if parameters is None else parameters
         try:
-            arguments = arguments_of_parameters(given)
+            arguments = arguments_of_parameters(given, required)
         except ToolError as error:
             raise ToolError(f"tool {name!r}: {error}") from None
         if arguments.schema.get("type", "object") != "object":
             raise ToolError(f"tool {name!r}: its parameters must be a schema of type object")
         if run is not None and not callable(run):
             raise ToolError(f"tool {name!r}: run is a function, not {type(run).__name__}")
-        self._fill(name, description, arguments, run, strict, given)
+        self._fill(name, description, arguments, run, strict, (given, required))
 
     def _fill(
         self, name: str, description: str, arguments: Arguments | PlainArguments, run: Callable[..., Any] | None,
@@ -140,6 +142,10 @@ class Tool:
         """
         return self._called(arguments, written=False)
 
+    async def acall(self, /, **arguments: Any) -> Any:
+        """The same for async code: an async function runs in your own event loop, any other on a thread."""
+        return await _plugins.room("coroutines").awaited(self._function(), self._arguments.read(arguments, written=False))
+
     def result_for(self, call: ToolCall) -> ToolResult:
         """The result of a model's call. An exception becomes an error result (type and message) that the model sees."""
         try:
@@ -153,15 +159,42 @@ class Tool:
         return ToolResult(call.id, content, failed, name=call.name, type=call.type)
 
     def _called(self, arguments: Mapping[str, Any], *, written: bool) -> Any:
+        value = self._function()(**self._arguments.read(arguments, written=written))
+        return _plugins.room("coroutines").finished(value) if inspect.isawaitable(value) else value
+
+    def _function(self) -> Callable[..., Any]:
         if self.run is None:
             raise ToolError(f"tool {self.name!r} is only described: it has no function to run")
-        value = self.run(**self._arguments.read(arguments, written=written))
-        return _plugins.room("coroutines").finished(value) if inspect.isawaitable(value) else value
+        return self.run
+
+    def for_openai_completions(self, *, strict: bool = True) -> dict[str, Any]:
+        """The tool as chat completions take it. ``strict``: held to its schema, where that has a strict form."""
+        return self._in_words_of("openai_chat", strict)
+
+    def for_openai_responses(self, *, strict: bool = True) -> dict[str, Any]:
+        """The tool as the Responses API takes it."""
+        return self._in_words_of("openai_responses", strict)
+
+    def for_anthropic(self, *, strict: bool = True) -> dict[str, Any]:
+        """The tool as Anthropic's Messages take it."""
+        return self._in_words_of("anthropic", strict)
+
+    def for_google(self) -> dict[str, Any]:
+        """The tool as one of Gemini's ``functionDeclarations``."""
+        return self._in_words_of("gemini", False)
+
+    def for_bedrock(self, *, strict: bool = True) -> dict[str, Any]:
+        """The tool as Bedrock's Converse takes it."""
+        return self._in_words_of("bedrock", strict)
+
+    def _in_words_of(self, dialect: str, strict: bool) -> dict[str, Any]:
+        made: dict[str, Any] = _plugins.room("dialects._wire_tools").wire_tool(self, dialect, strict)
+        return made
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._source is _FROM_FUNCTION:
             return _from_function, (self.run, self.name, self.description, self.strict)
-        return Tool, (self.name, self.description, self._source, self.run, self.strict)
+        return _by_hand, (self.name, self.description, self._source, self.run, self.strict)
 
 
 def error_text(error: BaseException) -> str:
@@ -172,6 +205,10 @@ def error_text(error: BaseException) -> str:
 
 def _from_function(function: Callable[..., Any], name: str, description: str, strict: bool | None) -> Tool:
     return Tool.from_function(function, name=name, description=description, strict=strict)
+
+
+def _by_hand(name: str, description: str, source: Any, run: Callable[..., Any] | None, strict: bool | None) -> Tool:
+    return Tool(name, description, source[0], run, strict, required=source[1])
 
 
 def _check_name(name: str) -> None:

@@ -39,7 +39,7 @@ def _again(kind: Any, made: dict[Any, Any]) -> Any:
         return made[kind]
     made[kind] = kind
     hints = get_type_hints(kind, include_extras=True)
-    fields = {name: _kept(name, _read(_bare(hint), made), kind) for name, hint in hints.items()}
+    fields = {name: _mark_of(name, hint, kind)[_read(_bare(hint), made)] for name, hint in hints.items()}
     made[kind] = TypedDict(kind.__name__, fields)  # type: ignore[operator]
     made[kind].__doc__, made[kind].__module__ = kind.__doc__, kind.__module__
     if hasattr(kind, "__pydantic_config__"):
@@ -51,5 +51,9 @@ def _bare(hint: Any) -> Any:
     return typing.get_args(hint)[0] if typing.get_origin(hint) in (Required, NotRequired) else hint
 
 
-def _kept(name: str, hint: Any, kind: Any) -> Any:
-    return Required[hint] if name in kind.__required_keys__ else NotRequired[hint]
+def _mark_of(name: str, hint: Any, kind: Any) -> Any:
+    """The hint's own mark; the class does not know of it where annotations are strings."""
+    mark = typing.get_origin(hint)
+    if mark in (Required, NotRequired):
+        return mark
+    return Required if name in kind.__required_keys__ else NotRequired

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import enum
 import functools
 import json
 import pickle
+import threading
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal, Optional, Union
 
 import pytest
+import typing_extensions
 from pydantic import BaseModel, Field
 from typing_extensions import NotRequired, TypedDict
 
@@ -315,3 +319,120 @@ def test_docstrings_of_other_kinds() -> None:
     assert read_docstring(None) == ("", {})
     assert read_docstring("One.\n\nExample:\n    f(1)\n\nRaises:\n    E: e\n\nNote: more.") == (
         "One.\n\nExample:\n    f(1)\n\nNote: more.", {})
+
+
+def given_back(**arguments: Any) -> Any:
+    return arguments
+
+
+@pytest.mark.parametrize("parameters, required, properties, needed", [
+    ({"a": (int, "how many")}, None, {"a": {"type": "integer", "description": "how many"}}, ["a"]),
+    ({"a": (str, {"description": "d", "enum": ["x", "y"]})}, None,
+     {"a": {"type": "string", "description": "d", "enum": ["x", "y"]}}, ["a"]),
+    ({"a": (int, {"default": 3, "minimum": 1}), "b": str}, None,
+     {"a": {"type": "integer", "default": 3, "minimum": 1}, "b": {"type": "string"}}, ["b"]),
+    ({"a": (int, {"optional": True}), "b": (int, {"required": False})}, None,
+     {"a": {"type": "integer"}, "b": {"type": "integer"}}, []),
+    ({"a": {"type": "integer", "maximum": 5}, "b": {"type": "string", "default": "x"}}, None,
+     {"a": {"type": "integer", "maximum": 5}, "b": {"type": "string", "default": "x"}}, ["a"]),
+    ({"a": {"type": "integer"}, "b": {"type": "string"}}, ["b"], {"a": {"type": "integer"}, "b": {"type": "string"}}, ["b"]),
+    ({"type": {"type": "string"}, "properties": {"type": "string"}}, None,
+     {"type": {"type": "string"}, "properties": {"type": "string"}}, ["type", "properties"]),
+    ({"type": "object", "properties": {"a": {"type": "integer"}}}, ("a",), {"a": {"type": "integer"}}, ["a"]),
+    ({"type": str, "n": {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}}, None,
+     {"type": {"type": "string"}, "n": {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}},
+     ["type", "n"]),
+    ({}, None, {}, []),
+])
+def test_mappings_of_all_kinds(parameters: Any, required: Any, properties: Any, needed: list[str]) -> None:
+    tool = Tool("f", "", parameters, given_back, required=required)
+    assert tool.parameters["properties"] == properties and sorted(tool.parameters.get("required", [])) == sorted(needed)
+    assert tool.parameters["type"] == "object" and pickle.loads(pickle.dumps(tool)) == tool
+
+
+def test_what_a_mapping_says_is_checked() -> None:
+    tool = Tool("f", "", {
+        "a": (int, {"default": 3, "minimum": 1}), "b": {"type": "string", "enum": ["x"]}, "c": (date, "when")}, given_back)
+    assert tool.call(b="x", c="2026-01-02") == {"a": 3, "b": "x", "c": date(2026, 1, 2)}
+    assert tool.call(b="x", c="2026-01-02", a=None) == {"a": 3, "b": "x", "c": date(2026, 1, 2)}
+    for wrong, words in (({"a": 0, "b": "x"}, "a is below 1"), ({"b": "y"}, "b is not one of 'x'"),
+                         ({"b": "x"}, "c: Field required"), ({"b": "x", "c": "2026-01-02", "z": 1}, "z: Extra inputs")):
+        with pytest.raises(ToolError, match=words):
+            tool.call(**wrong)
+
+
+@pytest.mark.parametrize("parameters, required, words", [
+    ({"a": "string"}, None, "parameter 'a' is a type, a pair"), ({"a": (int, 3)}, None, "parameter 'a'"),
+    ({"a": int}, ["b"], "required names 'b'"), (Place, ["city"], "required goes with a mapping"),
+    ({3: int}, None, "named by strings"),
+])
+def test_mappings_that_say_nothing_are_refused(parameters: Any, required: Any, words: str) -> None:
+    with pytest.raises(ToolError, match=words):
+        Tool("f", "", parameters, required=required)
+
+
+class Branch(BaseModel):
+    name: str
+    twigs: list[Branch] = []
+
+
+def test_a_recursive_model_has_an_object_at_its_top() -> None:
+    tool = Tool("f", "", Branch, given_back)
+    assert tool.parameters["type"] == "object" and set(tool.parameters["properties"]) == {"name", "twigs"}
+    assert tool.call(name="a", twigs=[{"name": "b"}]) == {"name": "a", "twigs": [Branch(name="b")]}
+    assert strict_schema(tool.parameters) is not None
+
+
+class Old(typing.TypedDict, total=False):
+    city: typing_extensions.Required[str]
+    size: Annotated[int, Field(ge=0)]
+    near: list[Row]
+
+
+def test_typed_dicts_of_the_standard_library() -> None:
+    def visit(where: Old, others: Optional[list[Old]] = None, more: dict[str, Old] | None = None) -> Any:
+        return [where, others, more]
+
+    assert Tool("f", "", Old, given_back).parameters["required"] == ["city"]
+    tool = Tool.from_function(visit)
+    assert tool.call(where={"city": "Ulm", "size": "3"}, others=[{"city": "Bonn"}], more={"a": {"city": "x"}}) == [
+        {"city": "Ulm", "size": 3}, [{"city": "Bonn"}], {"a": {"city": "x"}}]
+    with pytest.raises(ToolError, match="where.size"):
+        tool.call(where={"city": "Ulm", "size": -1})
+
+
+def test_tools_in_async_code() -> None:
+    async def slow(a: int) -> Any:
+        await asyncio.sleep(0)
+        return a, asyncio.get_running_loop()
+
+    def quick(a: int) -> Any:
+        return a, threading.current_thread()
+
+    async def main() -> None:
+        value, loop = await Tool.from_function(slow).acall(a="3")
+        assert value == 3 and loop is asyncio.get_running_loop()
+        value, thread = await Tool.from_function(quick).acall(a=4)
+        assert value == 4 and thread is not threading.current_thread()
+        with pytest.raises(ToolError, match="a: Field required"):
+            await Tool.from_function(slow).acall()
+        value, loop = Tool.from_function(slow).call(a=5)  # blocks, and works all the same
+        assert value == 5 and loop is not asyncio.get_running_loop()
+
+    asyncio.run(main())
+
+
+def test_a_tool_in_the_words_of_each_provider() -> None:
+    tool = Tool("look_up", "Looks it up.", {"word": str, "many": (int, {"default": 3})})
+    plain, strict = dict(tool.parameters), strict_schema(tool.parameters)
+    assert tool.for_openai_completions() == {"type": "function", "function": {
+        "name": "look_up", "description": "Looks it up.", "parameters": strict, "strict": True}}
+    assert tool.for_openai_completions(strict=False)["function"]["parameters"] == plain
+    assert tool.for_openai_responses() == {"type": "function", "name": "look_up", "description": "Looks it up.",
+                                           "parameters": strict, "strict": True}
+    made = tool.for_anthropic()
+    assert made["strict"] is True and made["input_schema"]["required"] == ["word"] and made["name"] == "look_up"
+    assert tool.for_anthropic(strict=False) == {"name": "look_up", "description": "Looks it up.", "input_schema": plain}
+    assert tool.for_google()["parametersJsonSchema"]["required"] == ["word"]
+    assert tool.for_bedrock(strict=False) == {"toolSpec": {
+        "name": "look_up", "description": "Looks it up.", "inputSchema": {"json": plain}}}

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from deluge.dialects._arguments import read_arguments
-from deluge.prompt import Audio, Image, Part, Raw, Refusal, Text, Thinking, ToolCall
+from deluge.prompt import Audio, Image, Part, Raw, Refusal, Text, Thinking, ToolCall, ToolResult
 
 NAME = "openai_chat"
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking")
@@ -18,7 +18,7 @@ def message_parts(message: Mapping[str, Any]) -> tuple[Part, ...]:
     """Thoughts, text, refusal, calls and media of one message."""
     calls = tuple(tool_calls(message))
     refusal = message.get("refusal")
-    parts: list[Part] = list(_thoughts(message))
+    parts: list[Part] = [*_thoughts(message), *_executed(message)]
     content = message.get("content")
     if isinstance(content, str):
         if content or not (calls or refusal):
@@ -58,6 +58,26 @@ def _call(call: Mapping[str, Any], index: int) -> ToolCall:
     arguments, written, error = read_arguments(function.get("arguments"))
     seal, name = _signature(call), str(function.get("name") or "")
     return ToolCall(id, name, arguments, written, error, signature=seal, provider=None if seal is None else NAME)
+
+
+def _executed(message: Mapping[str, Any]) -> Iterator[ToolCall | ToolResult]:
+    """What Groq's own tools did; a stream tells it twice, with the result the second time.
+
+    https://console.groq.com/docs/compound
+    """
+    told = message.get("executed_tools")
+    latest: dict[int, Mapping[str, Any]] = {}
+    for at, entry in enumerate(told if isinstance(told, list) else ()):
+        if isinstance(entry, Mapping):
+            index = entry.get("index")
+            latest[index if isinstance(index, int) else at] = entry
+    for at, entry in latest.items():
+        id, kind, output = f"executed_{at}", str(entry.get("type") or "tool"), entry.get("output")
+        arguments, written, error = read_arguments(entry.get("arguments"))
+        name = str(entry.get("name") or kind)
+        yield ToolCall(id, name, arguments, written, error, True, kind, provider=NAME, raw=dict(entry))
+        if isinstance(output, str):
+            yield ToolResult(id, output, False, None, True, kind)
 
 
 def _signature(call: Mapping[str, Any]) -> str | None:

@@ -116,7 +116,7 @@ class _Whole:
         old = delta.get("function_call")
         if isinstance(old, dict):
             yield self.calls.take({"index": 0, "function": old})
-        for name in ("annotations", "images"):
+        for name in ("annotations", "images", "executed_tools"):
             if isinstance(delta.get(name), list):
                 self.others.setdefault(name, []).extend(delta[name])
         if isinstance(delta.get("audio"), dict):

@@ -9,7 +9,7 @@ from deluge.dialects._caching import marked
 from deluge.dialects._media import check_media
 from deluge.dialects._origin import readable
 from deluge.dialects._parts import json_text, result_parts
-from deluge.dialects.openai_responses.parts import NAME
+from deluge.dialects.openai_responses.parts import IN_CALL, NAME
 from deluge.errors import InputError
 from deluge.prompt import Audio, File, Image, Message, Raw, Refusal, Text, Thinking, ToolCall, ToolResult
 from deluge.prompt.media import data_url
@@ -77,6 +77,8 @@ class Items:
             elif type(part) is ToolCall:
                 drawn = drawn or part.type == "image_generation_call"
                 self._call(part)
+            elif type(part) is ToolResult and _is_output(part):
+                self.made.append(dict(part.raw))
             elif type(part) is Raw and _is_item(part):
                 self.made.append(dict(part.data))
             elif type(part) in (Image, File):
@@ -114,7 +116,9 @@ class Items:
             self.made.append(dict(call.raw) if ours else _call_item(call))
 
     def _result(self, result: ToolResult) -> None:
-        if isinstance(result.raw, Mapping) and result.raw.get("type"):
+        if isinstance(result.raw, Mapping) and IN_CALL in result.raw:
+            return
+        if _is_output(result):
             self.made.append(dict(result.raw))
         elif not result.built_in or result.tool_call_id in self.kinds:
             kind = self.kinds.get(result.tool_call_id, "function")
@@ -179,6 +183,11 @@ _RESULTS: dict[str, Callable[[ToolResult], Wire]] = {
     "custom": _custom_output, "computer_call": _screenshot, "shell_call": _shell_output,
     "apply_patch_call": _patch_output,
 }
+
+
+def _is_output(result: ToolResult) -> bool:
+    """Whether it is what a tool of the provider's gave back, as an item of its own."""
+    return isinstance(result.raw, Mapping) and str(result.raw.get("type")).endswith("_output")
 
 
 def _is_item(part: Raw) -> bool:

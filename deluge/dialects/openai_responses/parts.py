@@ -7,10 +7,12 @@ import binascii
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from deluge import _json
 from deluge.dialects._arguments import read_arguments
-from deluge.prompt import Image, Part, Raw, Refusal, Text, Thinking, ToolCall
+from deluge.prompt import Image, Part, Raw, Refusal, Text, Thinking, ToolCall, ToolResult
 
 NAME = "openai_responses"
+IN_CALL = "in_call"  # in the ``raw`` of a result that goes back with its call
 # Calls that wait for an answer of the user's; all others were run by the provider.
 _YOURS = frozenset({"function", "custom", "computer_call", "local_shell_call", "apply_patch_call"})
 _ABOUT = frozenset({"id", "type", "status", "call_id", "output", "error", "result", "results", "outputs"})
@@ -50,6 +52,10 @@ def _of_item(item: Mapping[str, Any]) -> Iterator[Part]:
         yield _built_in(item, kind)
         if kind == "image_generation_call":
             yield from _drawn(item)
+        else:
+            yield from _given(item, kind)
+    elif isinstance(kind, str) and kind.endswith("_call_output"):
+        yield ToolResult(_id(item), _told(item.get("output")), False, None, True, kind, dict(item))
     else:
         yield Raw(NAME, dict(item))
 
@@ -106,6 +112,36 @@ def _built_in(item: Mapping[str, Any], kind: str) -> ToolCall:
         told = action if isinstance(action, Mapping) else item
         arguments, written, error = {key: told[key] for key in told if key not in _ABOUT or told is action}, None, None
     return ToolCall(_id(item), name, arguments, written, error, True, kind, provider=NAME, raw=dict(item))
+
+
+def _given(item: Mapping[str, Any], kind: str) -> Iterator[ToolResult]:
+    """What a tool of the provider's gave back, where it stands in the item of the call. It goes back with the call."""
+    error = item.get("error")
+    found = next((item[name] for name in ("output", "outputs", "results") if item.get(name) not in (None, [])), None)
+    if error or found is not None:
+        failed = bool(error)
+        told = _told(error if failed else found)
+        yield ToolResult(_id(item), told, failed, None, True, kind, {IN_CALL: True})
+
+
+def _told(value: Any) -> str | tuple[Text | Image, ...]:
+    """A text as it is, the logs and pictures of a program, anything else as JSON."""
+    if isinstance(value, str):
+        return value
+    logs = value if isinstance(value, list) else []
+    parts: list[Text | Image] = []
+    for entry in logs:
+        kind = entry.get("type") if isinstance(entry, Mapping) else None
+        if kind == "logs" and isinstance(entry.get("logs"), str):
+            parts.append(Text(entry["logs"]))
+        elif kind == "image" and isinstance(entry.get("url"), str):
+            parts.append(Image(url=entry["url"]))
+    if parts and len(parts) == len(logs):
+        return parts[0].text if len(parts) == 1 and isinstance(parts[0], Text) else tuple(parts)
+    try:
+        return "" if value is None else _json.dumps(value).decode("utf-8")
+    except (TypeError, ValueError, RecursionError):
+        return ""
 
 
 def _id(item: Mapping[str, Any]) -> str:
