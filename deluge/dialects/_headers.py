@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from deluge.models.model import Model
 from deluge.request import RequestTemplate, joined_headers
@@ -21,6 +21,9 @@ _OWNERS: tuple[tuple[str, Callable[[Model], bool]], ...] = (
     ("x-title", lambda model: model.provider.name == "openrouter"),
     ("x-openrouter-", lambda model: model.provider.name == "openrouter"),
 )
+
+# Hosts of AWS that are services of their own to its signatures.
+_SIGNED_APART = ("bedrock-mantle", "aws-external-anthropic")
 
 
 def address(template: RequestTemplate, path: str) -> str:
@@ -45,12 +48,13 @@ def headers(template: RequestTemplate, own: Mapping[str, str] | None = None) -> 
     return joined_headers(base, template.options.extra_headers)
 
 
-def signer(template: RequestTemplate, service: str) -> tuple[str | None, Mapping[str, Any] | None]:
+def signer(template: RequestTemplate) -> tuple[str | None, Mapping[str, Any] | None]:
     """Who signs the request when there is no key for it."""
     if template.api_key:
         return None, None
     if template.model.has("sigv4"):
-        return "aws", {"service": service}
+        label = (urlsplit(template.base_url).hostname or "").partition(".")[0]
+        return "aws", {"service": label if label in _SIGNED_APART else "bedrock"}
     if template.model.has("google_auth"):
         return "google", {}
     return None, None

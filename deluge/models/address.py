@@ -29,6 +29,8 @@ def _value(model: Model, field: str, lookup: Callable[..., str | None]) -> str:
     who = model.provider
     names = who.url_env.get(field, "").split()
     value = (lookup(*names) if names else None) or who.url_defaults.get(field)
+    if field == "region" and model.regions and value == who.url_defaults.get(field) and value not in model.regions:
+        value = model.regions[0]  # it is not served where the others are
     if value is None:
         how = f"set {' or '.join(names)}" if names else "give base_url whole"
         raise ConfigError(f"the address of {who.name} needs {field}: {how}, or pass base_url")

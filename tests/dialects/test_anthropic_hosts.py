@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from deluge._plugins import load
 from deluge.dialects.anthropic import DIALECT
 from deluge.models.address import base_url
 from deluge.models.registry import get_model
@@ -53,6 +54,24 @@ def test_where_a_host_is_asked(name: str, url: str, model: str, header: tuple[st
 def test_without_a_key_aws_signs(name: str, service: str) -> None:
     made = call(name, key=None)
     assert (made.sign, made.sign_args) == ("aws", {"service": service})
+
+
+def test_models_are_asked_where_they_are_served_unless_told() -> None:
+    def url(name: str, region: str | None = None) -> str:
+        return base_url(get_model(name), lambda *names: region if "AWS_REGION" in names else None)
+
+    assert url("gpt-oss-120b-bedrock") == "https://bedrock-runtime.us-west-2.amazonaws.com/openai/v1"
+    assert url("claude-5.5-opus-bedrock") == "https://bedrock-runtime.us-east-1.amazonaws.com"
+    assert url("gpt-oss-120b-bedrock", "eu-west-1") == "https://bedrock-runtime.eu-west-1.amazonaws.com/openai/v1"
+
+
+@pytest.mark.parametrize("name, service", [("gpt-6-luna-mantle", "bedrock-mantle"), ("gpt-6-luna-bedrock", "bedrock")])
+@pytest.mark.parametrize("dialect", ["openai_chat", "openai_responses"])
+def test_openai_on_aws_is_signed_for_its_host(name: str, service: str, dialect: str) -> None:
+    row = get_model(name)
+    template = RequestTemplate(row, SamplingParams(), RequestOptions(), base_url(row, lambda *names: None), dialect=dialect)
+    made = load("dialects", dialect).build(RequestContext(as_conversation("Hi"), template))
+    assert (made.sign, made.sign_args) == ("aws", {"service": service}) and "/openai/v1/" in made.url
 
 
 @pytest.mark.parametrize("name, effort, wanted", [

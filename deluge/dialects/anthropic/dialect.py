@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from deluge.dialects._export import export_context, plain
-from deluge.dialects._headers import address, headers, signer
+from deluge.dialects._calls import Fixed, fixed_call, plain_text
+from deluge.dialects._headers import address, headers
 from deluge.dialects._parts import json_bytes
 from deluge.dialects.anthropic.body import Fragments, fragments
 from deluge.dialects.anthropic.messages import said, wire_prompt
@@ -17,11 +17,11 @@ from deluge.dialects.anthropic.schema import takes_schema
 from deluge.dialects.anthropic.stream import streamed
 from deluge.dialects.anthropic.tools import calls_server
 from deluge.models.model import Model
-from deluge.prompt import Audio, Conversation, File, Image, Text
+from deluge.prompt import Audio, Conversation, File, Image
 from deluge.request import OneCall, RequestContext, RequestTemplate
 from deluge.response import APIResponse
 from deluge.tools import MCPServer
-from deluge.wire import Framing, HttpCall, HttpReply, Note, ServerEvent, StreamDelta
+from deluge.wire import Framing, HttpCall, HttpReply, ServerEvent, StreamDelta
 
 # The first version takes sampling parameters, and documents in the model's own words; the second refuses both.
 _OLD, _NEW = "2023-06-01", "2026-10-21"
@@ -38,20 +38,17 @@ class AnthropicMessages(OneCall):
     def build(self, ctx: RequestContext) -> HttpCall:
         """The request: the part that all prompts of a call share is made once."""
         memo = ctx.template.memo
-        fixed = memo.get(("anthropic", ctx.stream))
-        if fixed is None:
-            fixed = memo["anthropic", ctx.stream] = _fixed(ctx)
-        text = _plain(ctx)
+        ways: _Ways | None = memo.get(("anthropic", ctx.stream))
+        if ways is None:
+            ways = memo["anthropic", ctx.stream] = _ways(ctx)
+        text = plain_text(ctx)
         if text is not None:
-            way, notes = fixed.way, fixed.notes
-            rest = b'"messages":[{"role":"user","content":' + json_bytes(text, "the prompt") + b"}]}"
-        else:
-            prompt = wire_prompt(ctx, fixed.marks)
-            way, notes = fixed.old_way if prompt.old else fixed.way, fixed.notes + prompt.notes
-            rest = json_bytes(prompt.body, "the prompt")[1:]
-        return HttpCall(
-            "POST", fixed.url, way.headers, way.head + rest, 0.0, ctx.stream, fixed.sign, fixed.sign_args, notes,
-        )
+            return ways.usual.call(
+                ctx, b'"messages":[{"role":"user","content":' + json_bytes(text, "the prompt") + b"}]}"
+            )
+        prompt = wire_prompt(ctx, ways.marks)
+        fixed = ways.old if prompt.old else ways.usual
+        return fixed.call(ctx, json_bytes(prompt.body, "the prompt")[1:], prompt.notes)
 
     def exported(self, prompt: Conversation, model: str | None = None, cache: str | None = None) -> tuple[Any, Any]:
         """``system`` (None, a str or blocks) and ``messages``."""
@@ -84,66 +81,30 @@ class AnthropicMessages(OneCall):
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """The request to one version of the API. ``head``: the body up to system and messages."""
+class _Ways:
+    """The fixed part of a request to either version of the API. ``marks``: how many cache breakpoints it has."""
 
-    head: bytes
-    headers: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Fixed:
-    """What does not depend on the prompt. ``marks``: how many cache breakpoints it has."""
-
-    way: _Way
-    old_way: _Way
-    url: str
-    notes: tuple[Note, ...]
+    usual: Fixed
+    old: Fixed
     marks: int
-    sign: str | None
-    sign_args: Mapping[str, Any] | None
 
 
-def _fixed(ctx: RequestContext) -> _Fixed:
-    template = ctx.template
-    made = fragments(ctx)
+def _ways(ctx: RequestContext) -> _Ways:
+    template, made = ctx.template, fragments(ctx)
     new = template.model.has("dated_api") and not any(name in made.body for name in _SAMPLING)
-    old_way = _way(template, made, _OLD)
-    path = "/messages"
-    if template.model.has("raw_predict"):
-        path = ":streamRawPredict" if ctx.stream else ":rawPredict"
-    sign, sign_args = signer(template, _service(template.base_url))
-    return _Fixed(
-        _way(template, made, _NEW) if new else old_way, old_way, address(template, path), made.notes, made.marks,
-        sign, sign_args,
-    )
+    old = _way(ctx, made, _OLD)
+    return _Ways(_way(ctx, made, _NEW) if new else old, old, made.marks)
 
 
-def _way(template: RequestTemplate, made: Fragments, version: str) -> _Way:
+def _way(ctx: RequestContext, made: Fragments, version: str) -> Fixed:
     """On Vertex the model is in the address and the version in the body."""
+    template, path = ctx.template, "/messages"
     body, own = made.body, {"anthropic-version": version}
     if template.model.has("raw_predict"):
+        path = ":streamRawPredict" if ctx.stream else ":rawPredict"
         body = {"anthropic_version": _OLD_ON_VERTEX if version == _OLD else version, **body}
         del body["model"]
         own = {}
     if made.betas:
         own["anthropic-beta"] = ",".join(made.betas)
-    return _Way(json_bytes(body, "the body of the request")[:-1] + b",", headers(template, own))
-
-
-def _service(base_url: str) -> str:
-    """The name under which AWS signs: that of the host, but for the oldest of them."""
-    label = (urlsplit(base_url).hostname or "").partition(".")[0]
-    return "bedrock" if label == "bedrock-runtime" else label
-
-
-def _plain(ctx: RequestContext) -> str | None:
-    """The text of a prompt that is nothing but one text of the user's."""
-    messages = ctx.prompt.messages
-    if len(messages) == 1 and ctx.template.options.cache is None:
-        (message,) = messages
-        if message.role == "user" and len(message.parts) == 1:
-            (part,) = message.parts
-            if type(part) is Text:
-                return part.text
-    return None
+    return fixed_call(template, body, made.notes, address(template, path), headers(template, own))

@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 from deluge.dialects._export import export_context, plain
-from deluge.dialects._headers import address, headers, signer
+from deluge.dialects._calls import Fixed, fixed_call, plain_text
+from deluge.dialects._headers import address, headers
 from deluge.dialects._parts import json_bytes
 from deluge.dialects.anthropic.schema import takes_schema
 from deluge.dialects.bedrock.body import Fragment, fragments
@@ -17,7 +18,7 @@ from deluge.dialects.bedrock.reply import parsed
 from deluge.dialects.bedrock.stream import streamed
 from deluge.dialects.bedrock.tools import tools_by_name
 from deluge.models.model import Model
-from deluge.prompt import Audio, Conversation, File, Image, Text
+from deluge.prompt import Audio, Conversation, File, Image
 from deluge.request import OneCall, RequestContext, RequestTemplate
 from deluge.response import APIResponse
 from deluge.wire import Framing, HttpCall, HttpReply, Note, ServerEvent, StreamDelta
@@ -35,13 +36,10 @@ class BedrockConverse(OneCall):
     def build(self, ctx: RequestContext) -> HttpCall:
         """The request: the part that all prompts of a call share is made once."""
         memo = ctx.template.memo
-        fixed = memo.get(("bedrock", ctx.stream))
-        if fixed is None:
-            fixed = memo["bedrock", ctx.stream] = _fixed(ctx)
-        body, notes = _body(ctx, fixed)
-        return HttpCall(
-            "POST", fixed.url, fixed.headers, body, 0.0, ctx.stream, fixed.sign, fixed.sign_args, notes,
-        )
+        made: _Template | None = memo.get(("bedrock", ctx.stream))
+        if made is None:
+            made = memo["bedrock", ctx.stream] = _template(ctx)
+        return made.fixed.call(ctx, *_prompt(ctx, made))
 
     def exported(self, prompt: Conversation, model: str | None = None, cache: str | None = None) -> tuple[Any, Any]:
         """``system`` (blocks, or None) and ``messages``."""
@@ -68,36 +66,27 @@ class BedrockConverse(OneCall):
 
 
 @dataclass(frozen=True, slots=True)
-class _Fixed:
-    """What does not depend on the prompt. ``head``: the body up to system and messages, which are added to it.
+class _Template:
+    """The fixed part of a request; system and messages are added to it.
 
     ``tools``: whether tools are in it; ``spare_tools`` go in where a conversation cannot be without; ``marks``: how
     many cache points it has.
     """
 
-    head: bytes
-    url: str
-    headers: dict[str, str]
-    notes: tuple[Note, ...]
-    sign: str | None
-    sign_args: Any
+    fixed: Fixed
     tools: bool
     spare_tools: Fragment | None
     marks: int
 
 
-def _fixed(ctx: RequestContext) -> _Fixed:
+def _template(ctx: RequestContext) -> _Template:
     template = ctx.template
     made = fragments(ctx)
-    sign, sign_args = signer(template, "bedrock")
     what = "converse-stream" if ctx.stream else "converse"
     accept = {"accept": "application/vnd.amazon.eventstream"} if ctx.stream else {}
-    return _Fixed(
-        head=json_bytes(made.body, "the body of the request")[:-1] + b",",
-        url=address(template, f"/model/{quote(template.model.name, safe='')}/{what}"),
-        headers=_headers(template, accept), notes=made.notes, sign=sign, sign_args=sign_args,
-        tools="toolConfig" in made.body, spare_tools=made.spare_tools, marks=made.marks,
-    )
+    url = address(template, f"/model/{quote(template.model.name, safe='')}/{what}")
+    fixed = fixed_call(template, made.body, made.notes, url, _headers(template, accept))
+    return _Template(fixed, "toolConfig" in made.body, made.spare_tools, made.marks)
 
 
 def _headers(template: RequestTemplate, accept: dict[str, str]) -> dict[str, str]:
@@ -108,18 +97,13 @@ def _headers(template: RequestTemplate, accept: dict[str, str]) -> dict[str, str
     return {name: value for name, value in fields.items() if not name.startswith("anthropic-")}
 
 
-def _body(ctx: RequestContext, fixed: _Fixed) -> tuple[bytes, tuple[Note, ...]]:
-    messages = ctx.prompt.messages
-    if len(messages) == 1 and ctx.template.options.cache is None:
-        (message,) = messages
-        if message.role == "user" and len(message.parts) == 1:
-            (part,) = message.parts
-            if type(part) is Text:
-                text = json_bytes(part.text, "the prompt")
-                return fixed.head + b'"messages":[{"role":"user","content":[{"text":' + text + b"}]}]}", fixed.notes
-    prompt = wire_prompt(ctx, fixed.marks)
-    body, notes = prompt.body, fixed.notes + prompt.notes
-    if prompt.called and not fixed.tools:
-        body = {"toolConfig": fixed.spare_tools or tools_by_name(prompt.called), **body}
-        notes = (*notes, _MAY_CALL if fixed.spare_tools else _BY_NAME)
-    return fixed.head + json_bytes(body, "the prompt")[1:], notes
+def _prompt(ctx: RequestContext, made: _Template) -> tuple[bytes, tuple[Note, ...]]:
+    text = plain_text(ctx)
+    if text is not None:
+        return b'"messages":[{"role":"user","content":[{"text":' + json_bytes(text, "the prompt") + b"}]}]}", ()
+    prompt = wire_prompt(ctx, made.marks)
+    body, notes = prompt.body, prompt.notes
+    if prompt.called and not made.tools:
+        body = {"toolConfig": made.spare_tools or tools_by_name(prompt.called), **body}
+        notes = (*notes, _MAY_CALL if made.spare_tools else _BY_NAME)
+    return json_bytes(body, "the prompt")[1:], notes

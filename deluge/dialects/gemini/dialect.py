@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 from deluge.dialects._export import export_context, plain
-from deluge.dialects._headers import address, headers, signer
+from deluge.dialects._calls import Fixed, fixed_call, plain_text
+from deluge.dialects._headers import address, headers
 from deluge.dialects._parts import json_bytes
 from deluge.dialects.gemini.body import fragments
 from deluge.dialects.gemini.contents import said, wire_contents
@@ -16,10 +17,10 @@ from deluge.dialects.gemini.history import messages_of
 from deluge.dialects.gemini.reply import parsed
 from deluge.dialects.gemini.stream import streamed
 from deluge.models.model import Model
-from deluge.prompt import Audio, Conversation, File, Image, Message, Text
+from deluge.prompt import Audio, Conversation, File, Image, Message
 from deluge.request import OneCall, RequestContext, RequestTemplate
 from deluge.response import APIResponse
-from deluge.wire import Framing, HttpCall, HttpReply, Note, ServerEvent, StreamDelta
+from deluge.wire import Framing, HttpCall, HttpReply, ServerEvent, StreamDelta
 
 # How Google's API keys begin. A key for Vertex AI may be one (express mode), or an OAuth token.
 _API_KEYS = ("AIza", "AQ.")
@@ -37,10 +38,8 @@ class Gemini(OneCall):
         fixed = memo.get(("gemini", ctx.stream))
         if fixed is None:
             fixed = memo["gemini", ctx.stream] = _fixed(ctx)
-        body = fixed.head + _contents(ctx) + b"}"
-        return HttpCall(
-            "POST", fixed.url, fixed.headers, body, 0.0, ctx.stream, fixed.sign, fixed.sign_args, fixed.notes,
-        )
+        call: HttpCall = fixed.call(ctx, _contents(ctx))
+        return call
 
     def exported(self, prompt: Conversation, model: str | None = None) -> tuple[Any, Any]:
         """The system instruction (None, a str, or a dict of parts) and ``contents``."""
@@ -68,27 +67,10 @@ class Gemini(OneCall):
         return streamed(ctx, events)
 
 
-@dataclass(frozen=True, slots=True)
-class _Fixed:
-    """What does not depend on the prompt. ``head``: the body up to its contents."""
-
-    head: bytes
-    url: str
-    headers: dict[str, str]
-    notes: tuple[Note, ...]
-    sign: str | None
-    sign_args: Any
-
-
-def _fixed(ctx: RequestContext) -> _Fixed:
+def _fixed(ctx: RequestContext) -> Fixed:
     template = ctx.template
     body, notes = fragments(template)
-    fields = _headers(template)
-    sign, sign_args = (None, None) if "authorization" in fields else signer(template, "gemini")
-    return _Fixed(
-        head=json_bytes(body, "the body of the request")[:-1] + b",", url=_url(template, ctx.stream),
-        headers=fields, notes=notes, sign=sign, sign_args=sign_args,
-    )
+    return fixed_call(template, body, notes, _url(template, ctx.stream), _headers(template))
 
 
 def _url(template: RequestTemplate, stream: bool) -> str:
@@ -109,12 +91,7 @@ def _headers(template: RequestTemplate) -> dict[str, str]:
 
 
 def _contents(ctx: RequestContext) -> bytes:
-    messages = ctx.prompt.messages
-    if len(messages) == 1:
-        (message,) = messages
-        if message.role == "user" and len(message.parts) == 1:
-            (part,) = message.parts
-            if type(part) is Text:
-                text = json_bytes(part.text, "the prompt")
-                return b'"contents":[{"role":"user","parts":[{"text":' + text + b"}]}]"
-    return json_bytes(wire_contents(ctx), "the prompt")[1:-1]
+    text = plain_text(ctx)
+    if text is not None:
+        return b'"contents":[{"role":"user","parts":[{"text":' + json_bytes(text, "the prompt") + b"}]}]}"
+    return json_bytes(wire_contents(ctx), "the prompt")[1:]

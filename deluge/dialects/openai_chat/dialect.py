@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from deluge.dialects._export import export_context, plain
-from deluge.dialects._headers import address, headers, signer
+from deluge.dialects._calls import Fixed, fixed_call, plain_text
+from deluge.dialects._headers import address, headers
 from deluge.dialects._parts import json_bytes
 from deluge.dialects._prompt_cache import cache_tail
 from deluge.dialects.openai_chat.body import CACHE_TTLS, fragments
@@ -15,7 +15,7 @@ from deluge.dialects.openai_chat.messages import wire_messages
 from deluge.dialects.openai_chat.reply import parsed
 from deluge.dialects.openai_chat.stream import streamed
 from deluge.models.model import Model
-from deluge.prompt import Audio, Conversation, File, Image, Text
+from deluge.prompt import Audio, Conversation, File, Image
 from deluge.request import OneCall, RequestContext
 from deluge.response import APIResponse
 from deluge.wire import Framing, HttpCall, HttpReply, Note, ServerEvent, StreamDelta
@@ -34,10 +34,8 @@ class OpenAIChat(OneCall):
         if fixed is None:
             fixed = memo["openai_chat", ctx.stream] = _fixed(ctx)
         made, notes = _messages(ctx)
-        return HttpCall(
-            "POST", fixed.url, fixed.headers, fixed.head + made + cache_tail(ctx, CACHE_TTLS), 0.0, ctx.stream,
-            fixed.sign, fixed.sign_args, fixed.notes + notes if notes else fixed.notes,
-        )
+        call: HttpCall = fixed.call(ctx, made + cache_tail(ctx, CACHE_TTLS), notes)
+        return call
 
     def exported(self, prompt: Conversation, model: str | None = None) -> Any:
         """The conversation as a list of message dicts."""
@@ -58,35 +56,14 @@ class OpenAIChat(OneCall):
         return streamed(ctx, events)
 
 
-@dataclass(frozen=True, slots=True)
-class _Fixed:
-    """What does not depend on the prompt. ``head``: the body up to its messages."""
-
-    head: bytes
-    url: str
-    headers: dict[str, str]
-    notes: tuple[Note, ...]
-    sign: str | None
-    sign_args: Any
-
-
-def _fixed(ctx: RequestContext) -> _Fixed:
+def _fixed(ctx: RequestContext) -> Fixed:
     body, notes = fragments(ctx)
-    sign, sign_args = signer(ctx.template, "bedrock")
-    return _Fixed(
-        head=json_bytes(body, "the body of the request")[:-1] + b',"messages":',
-        url=address(ctx.template, "/chat/completions"),
-        headers=headers(ctx.template), notes=notes, sign=sign, sign_args=sign_args,
-    )
+    return fixed_call(ctx.template, body, notes, address(ctx.template, "/chat/completions"), headers(ctx.template))
 
 
 def _messages(ctx: RequestContext) -> tuple[bytes, tuple[Note, ...]]:
-    messages = ctx.prompt.messages
-    if len(messages) == 1 and ctx.template.options.cache is None:
-        (message,) = messages
-        if message.role == "user" and len(message.parts) == 1 and message.name is None:
-            (part,) = message.parts
-            if type(part) is Text:
-                return b'[{"role":"user","content":' + json_bytes(part.text, "the prompt") + b"}]", ()
+    text = plain_text(ctx)
+    if text is not None:
+        return b'"messages":[{"role":"user","content":' + json_bytes(text, "the prompt") + b"}]", ()
     made, notes = wire_messages(ctx)
-    return json_bytes(made, "the prompt"), notes
+    return b'"messages":' + json_bytes(made, "the prompt"), notes

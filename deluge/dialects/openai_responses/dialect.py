@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from deluge.dialects._export import export_context, plain
-from deluge.dialects._headers import address, headers, signer
+from deluge.dialects._calls import Fixed, fixed_call, plain_text
+from deluge.dialects._headers import address, headers
 from deluge.dialects._parts import json_bytes
 from deluge.dialects._prompt_cache import cache_tail
 from deluge.dialects.openai_responses.background import followed
@@ -18,7 +19,7 @@ from deluge.dialects.openai_responses.reply import parsed
 from deluge.dialects.openai_responses.stream import streamed
 from deluge.dialects.openai_responses.tools import calls_server
 from deluge.models.model import Model
-from deluge.prompt import Audio, Conversation, File, Image, Message, Text
+from deluge.prompt import Audio, Conversation, File, Image, Message
 from deluge.request import RequestContext, RequestTemplate
 from deluge.response import APIResponse
 from deluge.tools import MCPServer
@@ -33,12 +34,8 @@ class OpenAIResponses:
 
     def build(self, ctx: RequestContext) -> HttpCall:
         """The request: the part that all prompts of a call share is made once."""
-        fixed = _fixed_of(ctx)
         made, notes = _input(ctx)
-        return HttpCall(
-            "POST", fixed.url, fixed.headers, fixed.head + made + cache_tail(ctx, CACHE_TTLS), 0.0, ctx.stream,
-            fixed.sign, fixed.sign_args, fixed.notes + notes if notes else fixed.notes,
-        )
+        return _job(ctx).fixed.call(ctx, made + cache_tail(ctx, CACHE_TTLS), notes)
 
     def exported(self, prompt: Conversation, model: str | None = None) -> Any:
         """The conversation as a list of input items."""
@@ -77,53 +74,37 @@ class OpenAIResponses:
     ) -> Generator[HttpCall, tuple[HttpReply, RequestContext], APIResponse]:
         """One call; in the background the start, then polls until the job is done."""
         reply, ctx = yield self.build(ctx)
-        fixed = _fixed_of(ctx)
-        if fixed.background:
-            return (yield from followed(ctx, reply, fixed.headers, fixed.include))
+        job = _job(ctx)
+        if job.background:
+            return (yield from followed(ctx, reply, job.fixed.headers, job.include))
         return parsed(ctx, reply)
 
 
 @dataclass(frozen=True, slots=True)
-class _Fixed:
-    """What does not depend on the prompt. ``head``: the body up to its input."""
+class _Job:
+    """The fixed part of a request. ``background``: whether it starts a job; ``include``: what its polls ask for too."""
 
-    head: bytes
-    url: str
-    headers: dict[str, str]
-    notes: tuple[Note, ...]
-    sign: str | None
-    sign_args: Any
+    fixed: Fixed
     background: bool
     include: tuple[str, ...]
 
 
-def _fixed_of(ctx: RequestContext) -> _Fixed:
+def _job(ctx: RequestContext) -> _Job:
     memo = ctx.template.memo
-    fixed: _Fixed | None = memo.get(("openai_responses", ctx.stream))
-    if fixed is None:
-        fixed = memo["openai_responses", ctx.stream] = _fixed(ctx)
-    return fixed
-
-
-def _fixed(ctx: RequestContext) -> _Fixed:
-    body, notes = fragments(ctx)
-    sign, sign_args = signer(ctx.template, "bedrock")
-    include = body.get("include")
-    return _Fixed(
-        head=json_bytes(body, "the body of the request")[:-1] + b',"input":',
-        url=address(ctx.template, "/responses"), headers=headers(ctx.template), notes=notes,
-        sign=sign, sign_args=sign_args, background=body.get("background") is True,
-        include=tuple(map(str, include)) if isinstance(include, list) else (),
-    )
+    job: _Job | None = memo.get(("openai_responses", ctx.stream))
+    if job is None:
+        body, notes = fragments(ctx)
+        fixed = fixed_call(ctx.template, body, notes, address(ctx.template, "/responses"), headers(ctx.template))
+        include = body.get("include")
+        job = memo["openai_responses", ctx.stream] = _Job(
+            fixed, body.get("background") is True, tuple(map(str, include)) if isinstance(include, list) else (),
+        )
+    return job
 
 
 def _input(ctx: RequestContext) -> tuple[bytes, tuple[Note, ...]]:
-    messages = ctx.prompt.messages
-    if len(messages) == 1 and ctx.template.options.cache is None:
-        (message,) = messages
-        if message.role == "user" and len(message.parts) == 1 and message.name is None:
-            (part,) = message.parts
-            if type(part) is Text:
-                return json_bytes(part.text, "the prompt"), ()
+    text = plain_text(ctx)
+    if text is not None:
+        return b'"input":' + json_bytes(text, "the prompt"), ()
     items = Items(ctx)
-    return json_bytes(items.of_prompt(), "the prompt"), tuple(items.notes)
+    return b'"input":' + json_bytes(items.of_prompt(), "the prompt"), tuple(items.notes)
