@@ -50,3 +50,8 @@ def plain_text(ctx: RequestContext) -> str | None:
         return None
     (part,) = message.parts
     return part.text if type(part) is Text else None
+
+
+def named(ctx: RequestContext) -> bool:
+    """Whether a message of the prompt says who speaks."""
+    return any(message.name is not None for message in ctx.prompt.messages)

@@ -11,7 +11,7 @@ from deluge import _plugins
 from deluge.dialects._origin import origin
 from deluge.models.registry import get_model
 from deluge.params import SamplingParams
-from deluge.prompt import Conversation, Message, Raw, Thinking
+from deluge.prompt import Conversation, Message, Raw, Text, Thinking
 from deluge.prompt.coerce import as_conversation
 from deluge.request import RequestContext, RequestOptions, RequestTemplate
 from deluge.response import APIResponse
@@ -106,3 +106,14 @@ def test_the_users_own_word_for_a_form_is_believed() -> None:
     document = Raw("anthropic", {"type": "document", "source": {"type": "url", "url": "https://host.example/SEAL.pdf"}})
     for model in ("claude-5-opus", "deepseek-v4-pro-anthropic-compat"):
         assert "SEAL" in sent(Conversation().user((document,)), model, "anthropic")
+
+
+@pytest.mark.parametrize("dialect, model, kept", [
+    ("openai_chat", "gpt-5.4", True), ("openai_chat", "mistral-large-4", False), ("openai_responses", "gpt-5.4", False),
+    ("anthropic", "claude-5-opus", False), ("gemini", "gemini-3.8-flash", False), ("bedrock", "claude-5-opus-bedrock", False),
+])
+def test_who_speaks_is_sent_or_noted(dialect: str, model: str, kept: bool) -> None:
+    prompt = Conversation([Message("user", (Text("I am here"),), name="ada"), Message("user", (Text("So am I"),), name="bob")])
+    made = _plugins.load("dialects", dialect).build(context(prompt, model, dialect))
+    assert (b'"ada"' in made.body) == kept and [note.parameter for note in made.notes if note.parameter == "name"] == \
+        ([] if kept else ["name"])

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from deluge.dialects._media import check_media
-from deluge.dialects._notes import Notes
 from deluge.dialects._origin import readable
 from deluge.dialects._parts import result_parts
+from deluge.dialects._turns import Turns
 from deluge.dialects.anthropic.caching import mark_prompt
 from deluge.dialects.anthropic.parts import NAME
 from deluge.errors import InputError
+from deluge.models.model import Model
 from deluge.prompt import Audio, File, Image, Message, Raw, Refusal, Text, Thinking, ToolCall, ToolResult
 from deluge.prompt._foreign import is_beside
 from deluge.request import RequestContext
@@ -55,13 +56,8 @@ def said(ctx: RequestContext, marks: int) -> Prompt:
 
 
 def _worded(ctx: RequestContext) -> _Words:
-    words = _Words(ctx)
-    messages = list(readable(ctx.prompt.messages, ctx.model, NAME))
-    for place, message in enumerate(messages):
-        if message.role == "system":
-            words.system_message(message, messages[place + 1] if place + 1 < len(messages) else None)
-        else:
-            words.message(message)
+    words = _Words(ctx.model)
+    words.take(readable(ctx.prompt.messages, ctx.model, NAME))
     return words
 
 
@@ -72,42 +68,29 @@ def _finished(ctx: RequestContext, words: _Words, marks: int) -> Prompt:
     return Prompt(body, tuple(words.notes), words.old)
 
 
-class _Words:
-    """The conversation as it grows on the wire. Neighbours of one role are one message, as the API would make them."""
+class _Words(Turns):
+    """Anthropic's blocks. ``old``: only the first version of the API takes them."""
 
-    __slots__ = ("model", "system", "messages", "notes", "old")
+    __slots__ = ("old",)
 
-    def __init__(self, ctx: RequestContext) -> None:
-        self.model = ctx.model
-        self.system: list[Wire] = []
-        self.messages: list[Wire] = []
-        self.notes = Notes()
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
         self.old = False
 
-    def system_message(self, message: Message, following: Message | None) -> None:
-        """In its place where the model takes it there (between a user's turn and the next answer), else at the top."""
-        blocks = self._all(message.parts, "system")
-        here = self.model.has("system_in_between") and self.messages and self.messages[-1]["role"] in ("user", "system")
-        if here and (following is None or following.role in ("assistant", "system")):
-            self._append("system", blocks)
-        else:
-            self.system += blocks
+    def is_result(self, block: Wire) -> bool:
+        """Whether the block is what a tool gave back."""
+        return block.get("type") == "tool_result"
 
-    def message(self, message: Message) -> None:
-        """One message of ours: what tools gave back stands first."""
-        role = "assistant" if message.role == "assistant" else "user"
-        results = [part for part in message.parts if type(part) is ToolResult and not part.built_in]
-        if role == "assistant" and results:
-            raise InputError("the result of a tool call belongs into a message of the user's or the tool's")
-        blocks = self._all(message.parts, role)
-        if results:
-            blocks.sort(key=lambda block: block.get("type") != "tool_result")
-        self._append(role, blocks)
+    def waits(self, content: list[Wire]) -> bool:
+        """Whether the model's turn was paused in the middle of the provider's own tools."""
+        return any(block.get("type") in _PAUSED for block in content)
 
-    def _all(self, parts: tuple[Any, ...], role: str) -> list[Wire]:
+    def blocks_of(self, message: Message, role: str) -> list[Wire]:
         """The blocks of one message, in its order. What belongs to the block before it goes there."""
+        if role == "assistant" and any(type(part) is ToolResult and not part.built_in for part in message.parts):
+            raise InputError("the result of a tool call belongs into a message of the user's or the tool's")
         blocks: list[Wire] = []
-        for part in parts:
+        for part in message.parts:
             if type(part) is Raw and part.provider == NAME and is_beside(part.data):
                 _add_beside(blocks, part.data)
             elif type(part) is ToolResult and not part.built_in:
@@ -115,31 +98,6 @@ class _Words:
             else:
                 blocks += self._blocks(part, role)
         return blocks
-
-    def check_end(self) -> None:
-        """Most models refuse to go on with words that are put into their mouth."""
-        last = self.messages[-1]
-        if last["role"] != "assistant" or any(block.get("type") in _PAUSED for block in last["content"]):
-            return
-        if self.model.has("no_prefill"):
-            raise InputError("the model refuses a conversation that ends with the assistant's own words")
-        block = last["content"][-1]
-        text = block.get("text")
-        if isinstance(text, str) and text != text.rstrip():
-            block["text"] = text.rstrip()
-            self.notes.add("prompt", "the model goes on with the assistant's words without the blanks at their end")
-
-    def _append(self, role: str, blocks: list[Wire]) -> None:
-        """Results stand before everything else in a turn, whichever message they came with."""
-        if not blocks:
-            return
-        if not self.messages or self.messages[-1]["role"] != role:
-            self.messages.append({"role": role, "content": blocks})
-            return
-        content = self.messages[-1]["content"] + blocks
-        if role == "user":
-            content.sort(key=lambda block: block.get("type") != "tool_result")
-        self.messages[-1]["content"] = content
 
     def _blocks(self, part: Any, role: str) -> list[Wire]:
         """The blocks for one part: none for what is empty, or was meant for another provider."""

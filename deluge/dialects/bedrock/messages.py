@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from deluge.dialects._media import check_media
-from deluge.dialects._notes import Notes
 from deluge.dialects._origin import readable
 from deluge.dialects._parts import result_parts
+from deluge.dialects._turns import Turns
 from deluge.dialects.bedrock.caching import mark_prompt
 from deluge.dialects.bedrock.media import Media
 from deluge.dialects.bedrock.parts import NAME, cited_text
 from deluge.errors import InputError
+from deluge.models.model import Model
 from deluge.prompt import Audio, File, Image, Message, Raw, Refusal, Text, Thinking, ToolCall, ToolResult
 from deluge.request import RequestContext
 from deluge.wire import Note
@@ -57,13 +58,8 @@ def said(ctx: RequestContext, marks: int) -> Prompt:
 
 
 def _worded(ctx: RequestContext) -> _Words:
-    words = _Words(ctx)
-    messages = list(readable(ctx.prompt.messages, ctx.model, NAME))
-    for place, message in enumerate(messages):
-        if message.role == "system":
-            words.system_message(message, messages[place + 1] if place + 1 < len(messages) else None)
-        else:
-            words.message(message)
+    words = _Words(ctx.model)
+    words.take(readable(ctx.prompt.messages, ctx.model, NAME))
     for made in words.messages:
         if any("document" in block for block in made["content"]):
             _add_words(made["content"])
@@ -76,31 +72,26 @@ def _finished(ctx: RequestContext, words: _Words, marks: int) -> Prompt:
     return Prompt({**system, "messages": words.messages}, tuple(words.notes), tuple(dict.fromkeys(words.called)))
 
 
-class _Words:
-    """The conversation as it grows on the wire. Neighbours of one role are one message: roles have to alternate."""
+class _Words(Turns):
+    """Blocks of Converse. ``called``: the names of the tools that were called."""
 
-    __slots__ = ("model", "system", "messages", "notes", "called", "media")
+    __slots__ = ("called", "media")
 
-    def __init__(self, ctx: RequestContext) -> None:
-        self.model = ctx.model
-        self.system: list[Wire] = []
-        self.messages: list[Wire] = []
-        self.notes = Notes()
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
         self.called: list[str] = []
         self.media = Media(self.notes)
 
-    def system_message(self, message: Message, following: Message | None) -> None:
-        """In its place where the model takes it there (between a user's turn and the next answer), else at the top."""
-        blocks = [block for part in message.parts for block in self._blocks(part, "system")]
-        here = self.model.has("system_in_between") and self.messages and self.messages[-1]["role"] in ("user", "system")
-        if here and (following is None or following.role in ("assistant", "system")):
-            self._append("system", blocks)
-        else:
-            self.system += blocks
+    def is_result(self, block: Wire) -> bool:
+        """Whether the block is what a tool gave back."""
+        return "toolResult" in block
 
-    def message(self, message: Message) -> None:
-        """One message of ours."""
-        role = "assistant" if message.role == "assistant" else "user"
+    def waits(self, content: list[Wire]) -> bool:
+        """Whether the model's turn ends with a call."""
+        return "toolUse" in content[-1]
+
+    def blocks_of(self, message: Message, role: str) -> list[Wire]:
+        """The blocks of one message, in its order. A text with its sources stands for the text alone before it."""
         blocks: list[Wire] = []
         for part in message.parts:
             if type(part) is ToolResult and not part.built_in:
@@ -111,30 +102,7 @@ class _Words:
                 self._cite(blocks, part)
             else:
                 blocks += self._blocks(part, role)
-        self._append(role, blocks)
-
-    def check_end(self) -> None:
-        """Most models refuse to go on with words that are put into their mouth."""
-        last = self.messages[-1]
-        if last["role"] != "assistant" or "toolUse" in last["content"][-1]:
-            return
-        if self.model.has("no_prefill"):
-            raise InputError("the model refuses a conversation that ends with the assistant's own words")
-        block = last["content"][-1]
-        text = block.get("text")
-        if isinstance(text, str) and text != text.rstrip():
-            block["text"] = text.rstrip()
-            self.notes.add("prompt", "the model goes on with the assistant's words without the blanks at their end")
-
-    def _append(self, role: str, blocks: list[Wire]) -> None:
-        """Results stand before everything else in a turn, whichever message they came with."""
-        if not blocks:
-            return
-        if self.messages and self.messages[-1]["role"] == role:
-            blocks = self.messages.pop()["content"] + blocks
-        if role == "user":
-            blocks.sort(key=lambda block: "toolResult" not in block)
-        self.messages.append({"role": role, "content": blocks})
+        return blocks
 
     def _cite(self, blocks: list[Wire], part: Raw) -> None:
         """A text with its sources stands for the text alone that came before it."""

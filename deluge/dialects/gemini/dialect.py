@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from deluge.dialects._export import export_context, plain
-from deluge.dialects._calls import Fixed, fixed_call, plain_text
+from deluge.dialects._calls import Fixed, fixed_call, named, plain_text
 from deluge.dialects._headers import address, headers
 from deluge.dialects._parts import json_bytes
 from deluge.dialects.gemini.body import fragments
@@ -20,10 +20,13 @@ from deluge.models.model import Model
 from deluge.prompt import Audio, Conversation, File, Image, Message
 from deluge.request import OneCall, RequestContext, RequestTemplate
 from deluge.response import APIResponse
-from deluge.wire import Framing, HttpCall, HttpReply, ServerEvent, StreamDelta
+from deluge.wire import Framing, HttpCall, HttpReply, Note, ServerEvent, StreamDelta
 
 # How Google's API keys begin. A key for Vertex AI may be one (express mode), or an OAuth token.
 _API_KEYS = ("AIza", "AQ.")
+
+
+_NAMELESS = (Note("name", "messages carry no names here"),)
 
 
 class Gemini(OneCall):
@@ -38,7 +41,7 @@ class Gemini(OneCall):
         fixed = memo.get(("gemini", ctx.stream))
         if fixed is None:
             fixed = memo["gemini", ctx.stream] = _fixed(ctx)
-        call: HttpCall = fixed.call(ctx, _contents(ctx))
+        call: HttpCall = fixed.call(ctx, _contents(ctx), _NAMELESS if named(ctx) else ())
         return call
 
     def exported(self, prompt: Conversation, model: str | None = None) -> tuple[Any, Any]:
