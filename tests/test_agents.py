@@ -164,6 +164,16 @@ def test_mistral_sees_an_answer_between_a_tool_and_the_user(rehearsal: Rehearsal
         assert roles == ["user", "assistant", "tool", "assistant", "user"]
 
 
+def test_calls_that_are_open_at_the_beginning_are_run_first(client: LLMClient) -> None:
+    talk = Conversation().user(ADD_AND_MUL % 1)
+    talk.with_response(client.ask(talk, tools=[add, mul]))
+    assert talk.messages[-1].tool_calls
+    _, response = client.run_agent_loop(talk, tools=[add, mul], max_rounds=1)
+    check_whole(talk)
+    assert [result.content for result in results_of(talk)] == ["3", "12"] and len(talk) == 4
+    assert str(response.completion).startswith("The tool says: 3; 12") and len(response.trajectory) == 1
+
+
 def test_one_round_is_a_plain_answer(rehearsal: RehearsalServer, client: LLMClient) -> None:
     _, response = client.run_agent_loop("[[call add]]", tools=[add], max_rounds=1)
     assert response.completion == "[[call add]]" and body(rehearsal)["tool_choice"] == "none"

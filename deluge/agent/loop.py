@@ -127,6 +127,7 @@ class Agent:
 
     def _go(self) -> None:
         self.assignment.prepare()
+        self._take_up()
         for number in range(1, self.habits.max_rounds + 1):
             if self.assignment.timed_out:
                 self._end(self._story.failure("cancelled", TIMED_OUT), "cancelled")
@@ -141,6 +142,17 @@ class Agent:
                 self._end(response, "answer")
                 return
         self._end(response, "max_rounds")
+
+    def _take_up(self) -> None:
+        """Runs the calls that the conversation, as it was given, ends with."""
+        last = self.conversation.messages[-1]
+        calls = self.assignment.box.calls_in(last) if last.role == "assistant" else ()
+        if calls:
+            runs = ToolRuns(self, 0, last, calls)
+            with self._lock:
+                self._check()
+                self._open = runs
+            self._run(runs, 0)
 
     def _ask(self, number: int) -> APIResponse:
         """The response of one round."""
@@ -193,15 +205,18 @@ class Agent:
             self._open = runs if calls else None
             self.conversation.with_message(message, model_used=response.model_internal)
         self._tell(message)
-        if not calls:
-            return False
+        if calls:
+            self._run(runs, number)
+        return bool(calls)
+
+    def _run(self, runs: ToolRuns, number: int) -> None:
+        """Runs calls, but for those of the last round, and adds their results."""
         if number < self.habits.max_rounds:
             runs.run(self.assignment.end)
         with self._lock:
             self._check()
             results = self._close_calls(runs, _NO_MORE)
         self._tell(results)
-        return True
 
     def next_item(self, timeout: float) -> Any:
         """What comes into the mailbox; None when nothing does within the time. Raises when the agent was ended."""

@@ -28,8 +28,9 @@ class Story:
         self._runs.append(())
 
     def ran(self, runs: tuple[ToolRun, ...]) -> None:
-        """The calls that followed the latest response."""
-        self._runs[-1] = runs
+        """The calls that followed the latest response; those that the conversation began with belong to no round."""
+        if self._runs:
+            self._runs[-1] = runs
 
     def last(self) -> APIResponse | None:
         """The latest response."""
