@@ -211,6 +211,34 @@ def test_a_signal_keeps_what_is_finished(tmp_path: Path, name: str, code: int, w
     assert len(records(path)) == 100 and not any(item["is_error"] for item in records(path))
 
 
+def test_the_same_command_goes_on(tmp_path: Path) -> None:
+    rows = [*[f'"p{n}"' for n in range(30)], "not json"]
+    with RehearsalServer(latency=0.0, script=[None] * 10 + ["400"]) as server:
+        def go(*words: str) -> subprocess.CompletedProcess[str]:
+            return deluge(tmp_path, "run", "in.jsonl", "-m", "m", "--base-url", server.base_url, "-o", "out.jsonl", *words)
+
+        write(tmp_path / "in.jsonl", *rows)
+        first = go("--limit", "20")
+        assert first.returncode == 1 and server.count == 20
+        assert re.search(r"^next +deluge run … -o out.jsonl --retry-failed$", first.stderr, re.M), first.stderr
+        second = go()
+        assert server.count == 30 and re.search(r"^prompts +31: 29 answered, 2 failed \| 20 resumed", second.stderr, re.M)
+        third = go("--retry-failed")
+        assert server.count == 31 and re.search(r"^prompts +31: 30 answered, 1 failed \| 29 resumed", third.stderr, re.M)
+        assert sorted(item["index"] for item in records(tmp_path / "out.jsonl")) == list(range(31))
+        write(tmp_path / "in.jsonl", *rows[:30])
+        last = go()
+        assert (last.returncode, server.count) == (0, 31) and "next" not in last.stderr, last.stderr
+        hot = go("--temperature", "1")
+        assert hot.returncode == 0 and server.count == 61
+        assert "30 answers in the journal are for other parameters" in hot.stderr
+        assert len(records(tmp_path / "out.jsonl")) == 30
+        back = go()
+        assert server.count == 61 and re.search(r"^prompts +30: 30 answered \| 30 resumed", back.stderr, re.M), back.stderr
+        assert go("--overwrite").returncode == 0 and server.count == 91
+    assert sorted(os.listdir(tmp_path)) == ["in.jsonl", "out.jsonl"]
+
+
 def test_a_signal_before_the_first_answer_leaves_nothing_behind(tmp_path: Path) -> None:
     write(tmp_path / "in.jsonl", '"one"', '"two"')
     with RehearsalServer(script=["hang"] * 10) as server:
