@@ -46,7 +46,8 @@ class Book:
         self.faults: "Counter[str]" = Counter()
         self.releases: "Counter[float]" = Counter()
         self.attempts: "Counter[int]" = Counter()
-        self.done = bytearray(1 << 16)
+        self.done, self.came = bytearray(1 << 16), bytearray(1 << 16)
+        self.asked = self.again = 0
         self.arrivals, self.answers = array("d"), array("d")
         self.cpu, self.started, self.late = cpu(), time.monotonic(), 0.0
 
@@ -63,10 +64,16 @@ class Book:
         """A request for this prompt came: one that was answered before is a duplicate."""
         if number < len(self.done) and self.done[number]:
             self.duplicates += 1
+        if number >= len(self.came):
+            self.came.extend(bytes(number + 1))
+        self.again += self.came[number]
+        self.asked += not self.came[number]
+        self.came[number] = 1
 
     def stats(self) -> "dict[str, object]":
         """All counters since the last reset."""
         return {"requests": self.requests, "answered": self.answered, "duplicates": self.duplicates,
+                "asked": self.asked, "again": self.again,
                 "connections": self.connections, "most_waiting": self.most_waiting, "abandoned": self.abandoned,
                 "faults": dict(self.faults), "releases": list(self.releases.values()),
                 "cpu": cpu() - self.cpu, "wall": time.monotonic() - self.started, "late": self.late}
