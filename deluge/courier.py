@@ -27,6 +27,7 @@ MOST = 256  # deliveries whose records go out in one write
 HOLD = 0.05  # seconds that a response waits, at most, for others to be written with
 CROWD = 2  # deliveries in one go from which there is load
 BREATH = 0.0005  # seconds
+RECORDED_BREATH = 0.002  # where records are written: a write for each prompt would cost as much as all else
 
 _LOOK = 0.05  # seconds between looks at whether the courier still runs
 SLICE = 0.2  # seconds: a signal that comes right before a thread begins to wait is seen only when the wait ends
@@ -124,7 +125,8 @@ def _run(jobs: queue.SimpleQueue[_Job]) -> None:
                 if count < CROWD:
                     break
                 count = 0
-                time.sleep(BREATH)  # under load each wake-up costs more than the delivery: let a few gather
+                # under load each wake-up costs more than the delivery: let a few gather
+                time.sleep(RECORDED_BREATH if _here.unsynced else BREATH)
                 if jobs.empty():
                     break
             job = jobs.get()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import to_jsonable_python
+from pydantic_core import to_json, to_jsonable_python
 
 from deluge import _json
 from deluge.prompt.log import messages_to_log
@@ -14,7 +14,7 @@ from deluge.prompt.parts import Text
 
 if TYPE_CHECKING:
     from deluge.prompt import Conversation, ToolCall
-    from deluge.response import APIResponse
+    from deluge.response import APIResponse, Attempt
 
 RECORD_VERSION = 1
 _NOTHING = Message("assistant")
@@ -40,14 +40,16 @@ def record(
     carried = response.metadata if metadata is None else metadata
     usage, attempts, parsed = response.usage, response.attempts, response.parsed
     content = response.content or _NOTHING
-    calls = content.tool_calls
+    lone = content.parts[0] if len(content.parts) == 1 else None  # the usual answer is one text, after one attempt
+    text = lone.text if type(lone) is Text else content.completion
+    calls = () if type(lone) is Text else content.tool_calls
     return {
         "v": RECORD_VERSION, "index": response.index if index is None else index, "id": id, "key": key,
         "occurrence": occurrence, "metadata": dict(carried) if carried else None,
         "prompt": prompt_of(response.prompt) if prompts else None,
-        "completion": content.completion,
+        "completion": text,
         "parsed": None if parsed is None else to_jsonable_python(parsed, fallback=repr),
-        "thinking": content.thinking,
+        "thinking": None if type(lone) is Text else content.thinking,
         "tool_calls": [_tool_call(call) for call in calls] if calls else None,
         "finish_reason": response.finish_reason, "is_error": response.is_error, "error_kind": response.error_kind,
         "error_message": response.error_message, "status_code": response.status_code,
@@ -56,17 +58,21 @@ def record(
         "input_tokens": usage.input_tokens, "cache_read_tokens": usage.cache_read_tokens,
         "cache_write_tokens": usage.cache_write_tokens, "output_tokens": usage.output_tokens,
         "reasoning_tokens": usage.reasoning_tokens, "cost": response.cost,
-        "attempts": len(attempts), "models_tried": list(dict.fromkeys([attempt.model for attempt in attempts])),
-        "possibly_billed": any([attempt.possibly_billed for attempt in attempts]), "source": response.source,
+        "attempts": len(attempts), "models_tried": _tried(attempts),
+        "possibly_billed": response.possibly_billed, "source": response.source,
         "started_at": response.started_at, "finished_at": response.finished_at, "latency": response.latency,
         "queued": response.queued,
     }
 
 
+def _tried(attempts: tuple[Attempt, ...]) -> list[str]:
+    return [attempts[0].model] if len(attempts) == 1 else list(dict.fromkeys([attempt.model for attempt in attempts]))
+
+
 def record_line(data: Mapping[str, Any]) -> bytes:
     """A record as one line of JSON, with its newline. What JSON does not have becomes null (a number) or its ``str``."""
     try:
-        return _json.dumps(data) + b"\n"
+        return to_json(data, inf_nan_mode="null") + b"\n"
     except (ValueError, TypeError):  # a number that JSON does not have, or an object that a hook left in the answer
         return _json.dumps(_plain(data)) + b"\n"
 

@@ -122,7 +122,7 @@ class Task:
     """One prompt's story. Owned by the scheduler; while an attempt runs its worker reads it and nobody writes it."""
 
     __slots__ = (
-        "number", "id", "index", "call", "prompt", "size", "metadata", "sink", "key", "row_id", "occurrence", "model",
+        "number", "id", "index", "call", "prompt", "size", "metadata", "sink", "key", "row_id", "occurrence", "mark", "model",
         "lane", "state", "attempts", "burned", "rate_limited", "limited_for", "timeouts", "resent", "streamed", "idle",
         "created_at", "first_at", "cooled_at", "flight", "exchange", "next_call", "poll_until", "template", "handle",
         "prefer", "tokens", "refused", "repairs", "unfit", "__weakref__",
@@ -157,7 +157,7 @@ class Task:
         self.poll_until = 0.0
         self.key: str | None = None
         self.row_id: Any = None  # the id that a work list gives it
-        self.occurrence = 0  # how many with this key came before it in the input
+        self.occurrence = self.mark = 0  # how many with this key came before it in the input; its number in the journal
         self.handle: Any = None
         self.refused: Verdict | None = None  # why it is never sent
         self.repairs = 0  # how often it was asked again because an answer did not fit

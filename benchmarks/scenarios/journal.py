@@ -87,7 +87,9 @@ class Asked:
     row_id, occurrence = None, 0
 
     def __init__(self, number: int) -> None:
+        from deluge.journal.lines import identity
         self.key = key_of(number)
+        self.mark = identity(self.key, None, 0)
 
 
 def key_of(number: int) -> str:

@@ -10,7 +10,6 @@ from typing import IO, Any
 
 from deluge import _json, _log
 from deluge.errors import ConfigError
-from deluge.journal.lines import identity
 from deluge.journal.lock import Lock
 from deluge.journal.recorder import DURABLE, NEVER, Asked, Recorder
 from deluge.journal.rewrite import set_damaged_aside, sync_folder, tidied
@@ -106,9 +105,9 @@ class Journal(Recorder):
 
     def find(self, asked: Asked, index: int, metadata: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """The record that answers this prompt already, with its index and metadata as they are in this input."""
-        if asked.key is None:
+        number = asked.mark
+        if not number:
             return None
-        number = identity(asked.key, asked.row_id, asked.occurrence)
         with self._lock:
             value = self._found.table.get(number)
             if value < 0 or self._file < 0 or value & FAILED and self._retry_failed:
@@ -145,11 +144,11 @@ class Journal(Recorder):
         self._forget_old()
         self._write_whole(b"".join(lines))
         for (asked, failed), line in zip(kept, lines):
-            if asked.key is None:
+            if not asked.mark:
                 found.loose += 1
             else:
                 value = found.end << BITS | CLAIMED | failed
-                before = noted(found.table, identity(asked.key, asked.row_id, asked.occurrence), value)
+                before = noted(found.table, asked.mark, value)
                 gone = before >= 0 and not before & ASIDE
                 found.stale += gone
                 found.live += not gone

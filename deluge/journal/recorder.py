@@ -19,11 +19,12 @@ _said = _log.logger("journal")
 
 
 class Asked(Protocol):
-    """What a recorder needs to know of a prompt."""
+    """What a recorder needs to know of a prompt. ``mark`` is its number in the index, once it has its place; 0 before."""
 
     key: str | None
     row_id: Any
     occurrence: int
+    mark: int
 
 
 class Recorder:
@@ -54,8 +55,12 @@ class Recorder:
         """Numbers a prompt among its equals, in the order of the input."""
         if asked.key is not None:
             same = identity(asked.key, asked.row_id, 0)
-            asked.occurrence = max(0, self._seen.get(same))
-            self._seen.put(same, asked.occurrence + 1)
+            before = self._seen.put(same, 0)
+            if before >= 0:
+                asked.occurrence = before + 1
+                self._seen.put(same, before + 1)
+                same = identity(asked.key, asked.row_id, asked.occurrence)
+            asked.mark = same
 
     def find(self, asked: Asked, index: int, metadata: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """The record that answers this prompt already; None when there is none."""

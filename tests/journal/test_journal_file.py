@@ -19,7 +19,7 @@ from processes import environment
 from deluge import ConfigError
 from deluge.journal import Journal, OneWay
 from deluge.journal.answers import response_of
-from deluge.journal.lines import entry_of
+from deluge.journal.lines import entry_of, identity
 from deluge.journal.table import Table
 from deluge.prompt import Conversation, Message, Text, Thinking, ToolCall
 from deluge.record import RECORD_KEYS, record
@@ -32,6 +32,11 @@ class Prompt:
     key: str | None
     row_id: Any = None
     occurrence: int = 0
+    mark: int = 0
+
+    def __post_init__(self) -> None:
+        if self.key is not None:
+            self.mark = identity(self.key, self.row_id, self.occurrence)
 
 
 def key_of(text: str, parameters: str = "a") -> str:
