@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
@@ -9,7 +10,9 @@ from typing import Any, Literal, overload
 
 from typing_extensions import Unpack
 
-from deluge.calls import DRAINED, Arrivals, Feed, ResultList, gather, iterate, refuse_on_courier
+from deluge.calls import (
+    DRAINED, MOST_BUFFERED, Arrivals, Feed, ResultList, gather, iterate, refuse_on_courier, send,
+)
 from deluge.config import ClientConfig, PoolEntry
 from deluge.courier import on_courier
 from deluge.engine import Engine
@@ -135,12 +138,8 @@ class Asking:
         handle = ResponseFuture(task.id, self._book, receiver.condition, lambda: self._engine.cancel(task))
         task.handle = handle
         self._book.add(handle)
-        hit = plan.cached(task)
         self._showing.join(1, None, batch=False)()
-        if hit is not None:
-            self._engine.deliver([(task, hit)])
-        else:
-            self._engine.submit([task])
+        send(self._engine, [task], None if self._config.cache is None else plan.cached)
         return handle
 
     def wait_for(self, handle: Handle, timeout: float | None = None) -> APIResponse:
@@ -202,9 +201,12 @@ class Asking:
         self._bulk.add(plan.call)
         self._check_open()  # it may have begun to drain since
         own = plan.open_journal()
-        look_up = plan.found if self._config.cache is not None or plan.call.journal is not None else None
+        plan.call.answers = {} if plan.shares else None
+        plan.call.most_answers = MOST_BUFFERED if isinstance(receiver, Arrivals) else sys.maxsize
+        recorded = plan.recorded if plan.call.journal is not None else None
+        look_up = plan.cached if self._config.cache is not None else None
         try:
-            return Feed(self._engine, plan.call, items, plan.task, plan.timeout, look_up, own)
+            return Feed(self._engine, plan.call, items, plan.task, plan.timeout, look_up, recorded, own)
         except BaseException:
             if own and plan.call.journal is not None:
                 plan.call.journal.close()

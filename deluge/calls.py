@@ -100,7 +100,7 @@ class Feed:
 
     def __init__(
         self, engine: Engine, call: Call, prompts: Iterable[Any], make: MakeTask, until: float | None = None,
-        look_up: LookUp | None = None, owns_journal: bool = False,
+        look_up: LookUp | None = None, recorded: LookUp | None = None, owns_journal: bool = False,
     ) -> None:
         self.engine = engine
         self.call = call
@@ -114,6 +114,7 @@ class Feed:
         self._make = make
         self._until = until
         self._look_up = look_up
+        self._recorded = recorded
         if until is not None:
             engine.ends_at(call, until)
 
@@ -168,17 +169,34 @@ class Feed:
         return len(tasks)
 
     def send(self, tasks: list[Task]) -> None:
-        """Submits tasks, but for those that the response cache has an answer to."""
-        if self._look_up is not None:
-            pairs = [(task, self._look_up(task)) for task in tasks]
-            self.engine.deliver([(task, response) for task, response in pairs if response is not None])
-            tasks = [task for task, response in pairs if response is None]
-        self.engine.submit(tasks)
+        """Submits tasks, but for those whose answer is known."""
+        send(self.engine, tasks, self._look_up, self._recorded)
 
     @property
     def timed_out(self) -> bool:
         """Whether the call's own timeout has passed."""
         return self._until is not None and time.monotonic() >= self._until
+
+
+def send(engine: Engine, tasks: list[Task], look_up: LookUp | None, recorded: LookUp | None = None) -> None:
+    """Submits tasks, but for those that the journal or the response cache has an answer to, or that follow an equal one."""
+    if recorded is not None:
+        tasks = _served(engine, tasks, recorded)
+    tasks = engine.claim(tasks)
+    if look_up is not None:
+        try:
+            tasks = _served(engine, tasks, look_up)
+        except BaseException:  # Ctrl-C: whoever follows one of them must not wait for ever
+            engine.submit(tasks)
+            raise
+    engine.submit(tasks)
+
+
+def _served(engine: Engine, tasks: list[Task], look_up: LookUp) -> list[Task]:
+    """Delivers what is known already; the tasks that are left."""
+    pairs = [(task, look_up(task)) for task in tasks]
+    engine.deliver([(task, response) for task, response in pairs if response is not None])
+    return [task for task, response in pairs if response is None]
 
 
 def gather(feed: Feed, gathered: ResultList) -> list[APIResponse]:

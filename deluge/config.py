@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union
@@ -50,6 +50,7 @@ class ClientConfig(BaseModel):
     stream_timeout: float | None = Field(None, gt=0, allow_inf_nan=False)
     background_timeout: float | None = Field(3_600, gt=0, allow_inf_nan=False)
     cache: Any = Field(None, repr=False)
+    dedupe: bool | Literal["auto"] = "auto"
     extra_headers: Mapping[str, str | None] = Field(default_factory=dict, repr=False)
     extra_body: Mapping[str, Any] = Field(default_factory=dict)
     use_responses_api: bool = False
@@ -325,6 +326,16 @@ def params_for(config: ClientConfig, names: Sequence[str]) -> tuple[SamplingPara
     for name, params in by_name.items():
         by_id.setdefault(resolved(name, config)[0].id, params)
     return tuple(by_name.get(name) or by_id.get(resolved(name, config)[0].id, given[0]) for name in names)
+
+
+def shares_of(config: ClientConfig, dedupe: Any, params: Iterable[SamplingParams]) -> bool:
+    """Whether equal prompts with these parameters are sent once; ``dedupe`` None leaves it to the client's setting."""
+    dedupe = config.dedupe if dedupe is None else dedupe
+    if dedupe not in (True, False, "auto"):
+        raise ConfigError(f"dedupe is True, False or 'auto', not {dedupe!r}")
+    if dedupe == "auto":
+        return config.cache is not None or all(entry.temperature == 0 for entry in params)
+    return bool(dedupe)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

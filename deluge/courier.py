@@ -162,6 +162,8 @@ def _deliver(pairs: Pairs) -> None:
     held_since = 0.0
     for task, response in pairs:
         call = task.call
+        if response.source == "dedupe" and call.reader is not None:
+            response.parsed = call.reader.reading(response).value  # an object of its own for everybody
         if call.cache is not None or call.postprocess is not None:
             response = _through_hooks(task, response)
         if call.journal is None:
@@ -202,11 +204,14 @@ def _hand_out(task: Task, response: APIResponse) -> None:
 
 
 def _through_hooks(task: Task, response: APIResponse) -> APIResponse:
-    """cache.put (the raw answer), then postprocess. A hook that raises costs its own prompt its good name, not its answer."""
+    """cache.put (the raw answer), then postprocess. A hook that raises costs its own prompt its good name, not its answer.
+
+    A cache that fails costs nothing but a line in the log.
+    """
     call = task.call
+    if call.cache is not None and response.source == "api":
+        keep(task, response)
     try:
-        if call.cache is not None and response.source == "api":
-            keep(task, response)
         if call.postprocess is not None and response.source != "journal":
             response = changed_by(functools.partial(_in_context, call, call.postprocess), response)
     except Exception as error:
@@ -237,7 +242,10 @@ def keep(task: Task, response: APIResponse) -> None:
     worth = not response.is_error and (response.completion or response.tool_calls)
     if worth and call.cache is not None and task.key is not None:
         prompt = task.prompt.keyed(task.key)
-        _in_context(call, call.cache.put, prompt, response.replaced())  # hooks may change the one that is delivered
+        try:
+            _in_context(call, call.cache.put, prompt, response.replaced())  # hooks may change the one that is delivered
+        except Exception as error:
+            logger.warning("the response cache failed: %s", type(error).__name__, exc_info=error)
 
 
 def _keep_late(pairs: Pairs) -> None:

@@ -89,14 +89,38 @@ class Engine(Stepping):
             self.scheduler.submit(tasks, now)
             self._step(now)
 
+    def claim(self, tasks: list[Task]) -> list[Task]:
+        """Those of the tasks that have to be looked up and submitted; equal ones follow one that is under way."""
+        if not any(task.share is not None for task in tasks):
+            return tasks
+        with self._lock:
+            self._wake()
+            self.calls.add(tasks[0].call)
+            now = time.monotonic()
+            first = self.scheduler.claim(tasks, now)
+            self._step(now)
+            return first
+
     def deliver(self, pairs: list[tuple[Task, APIResponse]]) -> None:
         """Delivers responses that nothing was sent for (cache hits), in the order of the others."""
+        if not pairs:
+            return
         with self._lock:
             self._wake()
             self.scheduler.tracker.started(len(pairs))
             for _, response in pairs:
                 self.scheduler.tracker.finished(response)
             self.courier.put(pairs)
+            now = time.monotonic()
+            for task, response in pairs:
+                if task.share is not None:
+                    self.scheduler.served(task, response, now)
+            self._step(now)
+
+    def settled(self, keys: list[object]) -> None:
+        """The caches have the answers of these shares."""
+        with self._lock:
+            self.scheduler.settled(keys)
 
     def on_courier(self, job: Callable[[], None]) -> None:
         """Has the courier do this, in turn with the deliveries."""

@@ -9,11 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, TypedDict, cast
+from typing import Any, Literal, TypedDict, cast
 
 from deluge import _log
 from deluge._rowform import Row
-from deluge.config import ClientConfig, PoolEntry, resolved
+from deluge.config import ClientConfig, PoolEntry, resolved, shares_of
 from deluge.dialects._headers import meant_for
 from deluge.endpoints import base_url_of, dialect_of, key_of, today
 from deluge.engine import Engine
@@ -51,6 +51,7 @@ class CallOptions(TypedDict, total=False):
     ``cache``: a CachePattern, kept for ``cache_ttl`` (5m, 1h; OpenAI: 30m, 12h). ``service_tier``: auto, flex …
     ``prefer_model``: a name of the pool, or ``"last"``. ``model`` and ``sampling_params`` replace the client's for this
     call. ``timeout``: seconds for the whole call.
+    ``dedupe``: whether equal prompts are sent once ("auto": at temperature 0 and where there is a response cache).
     ``journal``: a file that keeps every finished prompt; the same call with the same file goes on where it stopped.
     ``durable="each"`` brings every batch of records to the disk before it is handed over ("second": within a second);
     ``retry_failed=True`` asks again what failed. These three are for ``process_prompts``, ``map`` and ``ask``.
@@ -69,6 +70,7 @@ class CallOptions(TypedDict, total=False):
     journal: str | os.PathLike[str] | Recorder | None
     durable: str | None
     retry_failed: bool | None
+    dedupe: bool | Literal["auto"] | None
 
 
 # Settings of the engine, which all copies of a client share.
@@ -95,6 +97,7 @@ class Plan:
             )
         self.engine = engine
         self.config = config
+        self.dedupe = options.get("dedupe")
         schema = options.get("output_schema")
         reader = None if schema is None else output_reader(schema)
         self.options = request_options(config, options, None if reader is None else reader.schema, tool_choice)
@@ -109,6 +112,7 @@ class Plan:
         self._cache_lock = cache_lock
         self._key: str | None = None
         self._rows = RowTemplates()
+        self.shares = shares_of(config, options.get("dedupe"), [entry.params for entry in pool])
         self.call = Call(
             next(engine.call_ids), templates={entry.key: self.template(entry) for entry in pool}, router=router,
             policy=RetryPolicy(
@@ -122,6 +126,9 @@ class Plan:
             reader=reader, max_repairs=_repairs_of(config, options.get("max_repairs")),
             context=contextvars.copy_context() if config.postprocess is not None or config.cache is not None else None,
         )
+
+        # Whose keys pay: prompts of different keys are never one.
+        self._payers = tuple(template.api_key for template in self.call.templates.values())
 
     def again(self, tool_choice: str | None = None, **changes: Any) -> Plan:
         """The plan of the same call with other options (those of ``CallOptions``)."""
@@ -144,8 +151,10 @@ class Plan:
         if prefer == "last":
             prefer = conversation.model_used
         made = Task(next(self.engine.ids), index, self.call, conversation, size, sink=sink, prefer=prefer)
-        if self.call.cache is not None or self.call.journal is not None:
+        if self.call.cache is not None or self.call.journal is not None or self.shares:
             made.key = self.key_of(conversation)
+            if self.shares and sink is None:
+                made.share = (made.key, self._payers)
         return made
 
     def open_journal(self) -> bool:
@@ -155,10 +164,9 @@ class Plan:
         self.call.journal, own = self._journal.begun(self.engine, self.call, self.config, self._of_call())
         return own
 
-    def found(self, task: Task) -> APIResponse | None:
-        """What is known already: the journal's record, else the response cache's answer."""
-        known = None if self.call.journal is None else recorded(self.call.journal, task)
-        return self.cached(task) if known is None else known
+    def recorded(self, task: Task) -> APIResponse | None:
+        """What the call's journal has of this prompt."""
+        return None if self.call.journal is None else recorded(self.call.journal, task)
 
     def lasts(self) -> bool:
         """Whether the next handle of this thread may go with it: nothing that it was made from can have changed."""

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from deluge._rowform import Row
-from deluge.config import PoolEntry, resolved
+from deluge.config import PoolEntry, resolved, shares_of
 from deluge.errors import ConfigError
 from deluge.prompt import Conversation
 from deluge.prompt.fingerprint import canonical
@@ -54,6 +54,8 @@ class RowTemplates:
             if len(self._made) >= _KEPT:
                 self._made.clear()
             made.template = self._made[own] = _own_template(plan, name, row)
+        shares = made.share is not None and shares_of(plan.config, plan.dedupe, [made.template.params])
+        made.share = (made.key, made.template.api_key) if shares else None
 
 
 def _asked(row: Row) -> bytes:
@@ -61,7 +63,7 @@ def _asked(row: Row) -> bytes:
 
 
 def _refuse(plan: Plan, made: Task, message: str) -> None:
-    made.refused = Verdict("input", message=message)
+    made.refused, made.share = Verdict("input", message=message), None
     if made.key is not None:  # it has no prompt: what is wrong with it tells it from others
         made.key = plan.key_with("refused:" + hashlib.sha256(message.encode("utf-8", "surrogatepass")).hexdigest())
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-from deluge.landing import Landing
 from deluge.lanes import NEVER
 from deluge.response import APIResponse
+from deluge.sharing import BACKOFF, CALL_ENDS, POLL, Sharing
 from deluge.tasks import ENDED, QUEUED, RUNNING, WAITING, Call, Flight, Outcome, Task, attempt_of, complete, failed
 from deluge.status import Capacity, LimitingFactor
 from deluge.tracker import StatusTracker
@@ -21,10 +21,8 @@ from deluge.wire import Verdict
 
 GRACE = 0.5  # seconds that a stopped attempt has to come back before its worker is given up (a name look-up cannot be stopped)
 
-BACKOFF, POLL, CALL_ENDS = range(3)
 
-
-class Scheduler(Landing):
+class Scheduler(Sharing):
     """Owns every task from submission to its one end.
 
     Out: ``starts`` (flights for workers), ``ended`` (task and response, for the courier), ``late`` (task and answer that came
@@ -74,6 +72,9 @@ class Scheduler(Landing):
         """Ends one task at once; False when it had ended. A running attempt is stopped, its reservation stays charged."""
         if task.state == ENDED:
             return False
+        if self._pass_on(task, now):
+            self._end(task, failed(task, kind or Verdict("cancelled", message="cancelled")), now)
+            return True
         flight = task.flight
         if flight is not None:
             if flight in self.flights:
@@ -156,6 +157,7 @@ class Scheduler(Landing):
         elif wait > 0.0:
             task.state = WAITING
             task.idle += wait
+            task.due_at = now + wait
             self.backing_off += 1
             self._at(now + wait, BACKOFF, task)
             return
@@ -173,7 +175,7 @@ class Scheduler(Landing):
             self._lose(flight, verdict, now)
             self._end(task, failed(task, verdict), now)
             return
-        task.state = WAITING
+        task.state, task.due_at = WAITING, now + delay
         self._at(now + delay, POLL, task)
 
     def _lose(self, flight: Flight, verdict: Verdict, now: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import queue
 import time
@@ -33,6 +34,10 @@ class Stepping(Readings):
     _alarm: queue.SimpleQueue[None]
     _alarm_at: float
     _leasing: Leasing | None
+
+    def settled(self, keys: list[object]) -> None:
+        """The caches have the answers of these shares."""
+        raise TypeError("Stepping needs an engine that takes part in the sharing")
 
     def leave(self) -> None:
         """A thread ends."""
@@ -98,6 +103,9 @@ class Stepping(Readings):
         if scheduler.ended:
             self.courier.put(scheduler.ended)
             scheduler.ended = []
+        if scheduler.settling:
+            self.courier.put_job(functools.partial(self.settled, scheduler.settling))
+            scheduler.settling = []
         if scheduler.late:
             self.courier.put_late(scheduler.late)
             scheduler.late = []
@@ -181,6 +189,8 @@ class Stepping(Readings):
         logger.error("the scheduler failed", exc_info=error)
         tasks = [task for call in list(self.calls) for task in call.unfinished]
         message = f"the scheduler failed: {type(error).__name__}: {error}"
+        if self.scheduler.ended:
+            self.courier.put(self.scheduler.ended)
         self.courier.put([(task, failed(task, Verdict("server", message=message))) for task in tasks])
         for call in list(self.calls):
             call.unfinished.clear()

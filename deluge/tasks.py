@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from deluge.router import Router
     from deluge.tools.output import OutputReader
 
-QUEUED, RUNNING, WAITING, ENDED = "queued", "running", "waiting", "ended"
+QUEUED, RUNNING, WAITING, FOLLOWING, ENDED = "queued", "running", "waiting", "following", "ended"
 
 
 class Switch(Protocol):
@@ -82,8 +82,8 @@ class Call:
 
     __slots__ = (
         "id", "templates", "router", "fallbacks", "policy", "request_timeout", "stream_timeout", "background_timeout",
-        "receiver", "context", "postprocess", "cache", "reader", "journal", "max_repairs", "ready", "served", "unfinished",
-        "name", "closed", "__weakref__",
+        "receiver", "context", "postprocess", "cache", "reader", "journal", "max_repairs", "answers", "most_answers", "ready",
+        "served", "unfinished", "name", "closed", "__weakref__",
     )
 
     def __init__(
@@ -108,6 +108,8 @@ class Call:
         self.reader = reader  # makes the typed object of an answer, where the call has an output_schema
         self.max_repairs = max_repairs  # how often an answer that does not fit is asked for again
         self.journal: Recorder | None = None  # writes down what is delivered
+        self.answers: dict[object, APIResponse] | None = None  # by share, where equal prompts may still come
+        self.most_answers = 0
         self.name = name
         self.closed: str | None = None  # why nothing of it is sent any more
         self.ready: dict[Lane, Queue] = {}  # the scheduler's
@@ -125,7 +127,7 @@ class Task:
         "number", "id", "index", "call", "prompt", "size", "metadata", "sink", "key", "row_id", "occurrence", "mark", "model",
         "lane", "state", "attempts", "burned", "rate_limited", "limited_for", "timeouts", "resent", "streamed", "idle",
         "created_at", "first_at", "cooled_at", "flight", "exchange", "next_call", "poll_until", "template", "handle",
-        "prefer", "tokens", "refused", "repairs", "unfit", "__weakref__",
+        "prefer", "tokens", "refused", "repairs", "unfit", "share", "due_at", "__weakref__",
     )
 
     def __init__(
@@ -162,6 +164,8 @@ class Task:
         self.refused: Verdict | None = None  # why it is never sent
         self.repairs = 0  # how often it was asked again because an answer did not fit
         self.unfit: Misfit | None = None  # the latest answer that did not
+        self.share: object = None  # equal for equal prompts that are sent once
+        self.due_at = 0.0  # when it goes on, while it waits
 
     def __lt__(self, other: Task) -> bool:
         return self.number < other.number
