@@ -17,7 +17,7 @@ from deluge.cli.rehearse import rehearse
 from deluge.cli.report import report
 from deluge.cli.run import run
 from deluge.cli.signals import BROKEN_PIPE, Signals
-from deluge.cli.terminal import quiet_stdout, say
+from deluge.cli.terminal import log_to_stderr, quiet_stdout, say
 from deluge.errors import DelugeError, MissingAPIKeyError
 
 COMMANDS = {"run": run, "ask": ask, "models": list_models, "rehearse": rehearse, "report": report, "cache": cache}
@@ -30,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # answers hold whatever a model says; a terminal shows less
     with Signals() as signals:
         try:
-            return COMMANDS[options.command](options, signals)
+            with log_to_stderr(getattr(options, "verbosity", 0)):
+                return COMMANDS[options.command](options, signals)
         except MissingAPIKeyError as error:
             return say(f"{error}\ndeluge: no key needed: the same command with -m rehearsal-echo", code=2)
         except DelugeError as error:

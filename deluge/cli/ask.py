@@ -7,13 +7,12 @@ import sys
 
 from deluge.cli.clients import client_from
 from deluge.cli.signals import Signals
-from deluge.cli.terminal import log_to_stderr, say
+from deluge.cli.terminal import say
 from deluge.prompt import Conversation
 
 
 def ask(options: argparse.Namespace, signals: Signals) -> int:
     """Prints the answer; 1 and the reason on stderr when there is none."""
-    log_to_stderr(options.verbosity)
     text = sys.stdin.read() if options.prompt == "-" else options.prompt
     prompt = Conversation().user(text) if options.system is None else Conversation().system(options.system).user(text)
     with client_from(options, any_model=True, progress=None) as client:

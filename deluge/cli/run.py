@@ -12,7 +12,7 @@ from deluge import _json
 from deluge.cli.clients import client_from
 from deluge.cli.signals import BROKEN_PIPE, Signals
 from deluge.cli.summaries import write_summary, writable
-from deluge.cli.terminal import log_to_stderr, on_terminal, quiet_stdout, say
+from deluge.cli.terminal import on_terminal, quiet_stdout, say
 from deluge.errors import ConfigError, JournalError
 from deluge.journal import Journal, OneWay, Recorder
 from deluge.summary import summary
@@ -21,7 +21,6 @@ from deluge.worklist import Row, count_rows, read_rows
 
 def run(options: argparse.Namespace, signals: Signals) -> int:
     """Answers every row and writes a record as each finishes; 0 when all were answered, 1 when some failed."""
-    log_to_stderr(options.verbosity)
     if _same_file(options.file, options.output):
         raise ConfigError(f"{options.output} is the work list itself")
     schema = _schema(options.schema) if options.schema else None

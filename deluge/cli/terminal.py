@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _LEVELS = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}
 
@@ -18,14 +20,22 @@ def say(text: str, *, code: int = 0) -> int:
     return code
 
 
-def log_to_stderr(verbosity: int) -> None:
-    """Shows the log of ``deluge``: errors with -q, warnings, with -v what happens, with -vv every attempt."""
+@contextmanager
+def log_to_stderr(verbosity: int) -> Iterator[None]:
+    """Shows the log of ``deluge`` meanwhile: errors with -q, warnings, with -v what happens, with -vv every attempt."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s", "%H:%M:%S"))
     log = logging.getLogger("deluge")
+    before = log.level, log.propagate
     log.addHandler(handler)
     log.setLevel(_LEVELS.get(verbosity, logging.DEBUG))
     log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before[0])
+        log.propagate = before[1]
 
 
 def on_terminal() -> bool:
