@@ -19,7 +19,8 @@ from deluge.engine import Engine
 from deluge.errors import ClosedError
 from deluge.handles import Handle, HandleBook, HandleReceiver, ResponseFuture
 from deluge.journaling import without_journal
-from deluge.plan import CallOptions, Plan
+from deluge.options import CallOptions
+from deluge.plan import Plan
 from deluge.prompt.coerce import as_prompts
 from deluge.response import APIResponse
 from deluge.router import Router

@@ -20,7 +20,8 @@ from deluge.engine import Engine
 from deluge.errors import ConfigError
 from deluge.handles import HandleBook
 from deluge.params import SamplingParams
-from deluge.plan import LIMITS, engine_of
+from deluge.options import LIMITS
+from deluge.plan import engine_of
 from deluge.response import APIResponse
 from deluge.router import Router
 from deluge.showing import Showing

@@ -16,7 +16,7 @@ from deluge.calls import refuse_on_courier
 from deluge.courier import wait_in_slices
 from deluge.errors import ConfigError, Interrupted
 from deluge.journaling import without_journal
-from deluge.plan import CallOptions
+from deluge.options import CallOptions
 from deluge.prompt import Conversation
 from deluge.prompt.coerce import as_conversation, as_prompts
 
