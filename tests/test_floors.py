@@ -38,7 +38,8 @@ FLOORS = {
 
 THREADED = (
     "client", "asking", "engine", "stepping", "leasing", "lifecycle", "crew", "lobby", "readings", "fetching", "courier",
-    "calls", "plan", "lookup", "showing", "handles", "caches", "quota", "agent", "mcp", "progress", "testing", "cli", "journal",
+    "calls", "plan", "lookup", "showing", "handles", "caches", "quota", "agent", "mcp", "progress", "testing", "cli",
+    "journal",
 )
 # Module -> the rooms that may import it.
 FENCES = {
