@@ -3,43 +3,31 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from typing import Any
 
 import pytest
+from fuzzing import checked, context, values, whole
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deluge._sse import server_events
 from deluge.dialects.anthropic import DIALECT
 from deluge.dialects.anthropic.schema import closed_schema
-from deluge.errors import InputError
-from deluge.models.model import Model, Price, Provider
-from deluge.params import SamplingParams
-from deluge.prompt import Conversation
-from deluge.prompt.coerce import as_conversation
-from deluge.request import RequestContext, RequestOptions, RequestTemplate
 from deluge.response import APIResponse
 from deluge.wire import HttpReply, ServerEvent
 
 pytestmark = pytest.mark.slow
 
-MODEL = Model("m", "m", Provider("host", "https://h.example", "anthropic"), price=Price(1, 1))
-CTX = RequestContext(
-    as_conversation("Hi"), RequestTemplate(MODEL, SamplingParams(), RequestOptions(keep_raw=True), "https://h.example"), 1.0
-)
-WORDS = st.sampled_from([
+CTX = context("anthropic", "reasoning")
+NAMES = [
     "type", "text", "thinking", "redacted_thinking", "tool_use", "server_tool_use", "mcp_tool_use", "x_tool_result", "content",
     "id", "name", "input", "signature", "citations", "citation", "tool_use_id", "is_error", "error_code", "message", "usage",
     "stop_reason", "stop_details", "explanation", "refusal", "end_turn", "error", "details", "container", "index", "delta",
     "content_block", "message_start", "content_block_start", "content_block_delta", "message_delta", "message_stop",
     "text_delta", "input_json_delta", "partial_json", "thinking_delta", "signature_delta", "citations_delta", "model",
     "input_tokens", "output_tokens", "cache_creation", "output_tokens_details", "server_tool_use", "speed", "fast", "data",
-])
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | WORDS
-VALUES = st.recursive(
-    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4), max_leaves=12
-)
+]
+VALUES = values(NAMES)
 EVENTS = st.sampled_from([
     {"type": "message_start"}, {"type": "content_block_start", "index": 0}, {"type": "content_block_delta", "index": 0},
     {"type": "message_delta"}, {"type": "message_stop"}, {"type": "error"}, {"type": "ping"},
@@ -47,31 +35,11 @@ EVENTS = st.sampled_from([
 FIELDS = st.sampled_from(["message", "content_block", "delta", "usage", "error", "index"])
 
 
-def checked(response: APIResponse) -> None:
-    assert isinstance(response, APIResponse)
-    assert response.is_error == (response._verdict is not None)
-    repr(response), response.completion, response.thinking, response.tool_calls, response.refusal
-    assert all(count >= 0 for count in response.usage.to_dict().values())
-    if response.content is not None:  # what came can go back
-        talk = Conversation().user("Hi").with_response(response).user("x")
-        with suppress(InputError):  # numbers that JSON does not have
-            json.loads(DIALECT.build(RequestContext(talk.freeze(), CTX.template)).body)
-
-
-def whole(events: Any) -> APIResponse:
-    while True:
-        try:
-            next(events)
-        except StopIteration as end:
-            response: APIResponse = end.value
-            return response
-
-
 @given(st.binary(max_size=200), st.integers(100, 599))
 @settings(max_examples=60, deadline=None)
 def test_any_bytes(body: bytes, status: int) -> None:
-    checked(DIALECT.parse(CTX, HttpReply(status, {}, body)))
-    checked(whole(DIALECT.events(CTX, server_events([b"data: ", body, b"\n\n"]))))
+    checked(DIALECT.parse(CTX, HttpReply(status, {}, body)), DIALECT, CTX)
+    checked(whole(DIALECT.events(CTX, server_events([b"data: ", body, b"\n\n"]))), DIALECT, CTX)
 
 
 @given(st.sampled_from([(), ("content", 0), ("usage",), ("error",), ("stop_details",)]), VALUES,
@@ -82,7 +50,7 @@ def test_any_json(place: tuple[Any, ...], value: Any, status: int) -> None:
         value = [value] if step == 0 else {step: value}
     if place and status == 200:
         value = {"content": [], "stop_reason": "refusal", **value}
-    checked(DIALECT.parse(CTX, HttpReply(status, {"request-id": "r"}, json.dumps(value).encode())))
+    checked(DIALECT.parse(CTX, HttpReply(status, {"request-id": "r"}, json.dumps(value).encode())), DIALECT, CTX)
 
 
 @given(st.lists(st.tuples(EVENTS, FIELDS, VALUES), max_size=6))
@@ -91,11 +59,11 @@ def test_any_stream(found: list[tuple[dict[str, Any], str, Any]]) -> None:
     begun = [{"type": "message_start", "message": {"id": "m", "usage": {}}}]
     begun += [{"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}]
     events = begun + [{**event, field: value} for event, field, value in found]
-    checked(whole(DIALECT.events(CTX, [ServerEvent(json.dumps(event)) for event in events])))
+    checked(whole(DIALECT.events(CTX, [ServerEvent(json.dumps(event)) for event in events])), DIALECT, CTX)
 
 
 def test_json_nested_too_deeply() -> None:
-    checked(DIALECT.parse(CTX, HttpReply(200, {}, b"[" * 100_000)))
+    checked(DIALECT.parse(CTX, HttpReply(200, {}, b"[" * 100_000)), DIALECT, CTX)
     deep = b'{"content":[{"type":"tool_use","input":' + b"[" * 5_000 + b"]" * 5_000 + b"}]}"
     response = DIALECT.parse(CTX, HttpReply(200, {}, deep))
     assert isinstance(response, APIResponse)

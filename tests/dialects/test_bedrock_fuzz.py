@@ -6,37 +6,27 @@ import json
 from typing import Any
 
 import pytest
+from fuzzing import checked, context, values, whole, wrapped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deluge._eventstream import framed, stream_events
 from deluge.dialects.bedrock import DIALECT
-from deluge.models.model import Model, Price, Provider
-from deluge.params import SamplingParams
-from deluge.prompt.coerce import as_conversation
-from deluge.request import RequestContext, RequestOptions, RequestTemplate
-from deluge.response import APIResponse
 from deluge.wire import HttpReply, ServerEvent
 
 pytestmark = pytest.mark.slow
 
 URL = "https://bedrock-runtime.us-east-1.amazonaws.com"
-MODEL = Model("m", "m", Provider("aws", URL, "bedrock"), price=Price(1, 1), flags=frozenset({"reasoning"}))
-CTX = RequestContext(
-    as_conversation("Hi"), RequestTemplate(MODEL, SamplingParams(), RequestOptions(keep_raw=True), URL), 1.0,
-)
-WORDS = st.sampled_from([
+CTX = context("bedrock", "reasoning", URL)
+NAMES = [
     "output", "message", "content", "text", "toolUse", "toolUseId", "name", "input", "type", "toolResult", "status",
     "reasoningContent", "reasoningText", "signature", "redactedContent", "citationsContent", "citations", "citation",
     "image", "source", "bytes", "format", "stopReason", "end_turn", "content_filtered", "malformed_tool_use", "usage",
     "inputTokens", "outputTokens", "cacheDetails", "ttl", "1h", "cacheWriteInputTokens", "serviceTier", "trace",
     "promptRouter", "invokedModelId", "performanceConfig", "latency", "optimized", "__type", "Message", "start", "delta",
     "contentBlockIndex", "code", "json", "AQI=",
-])
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | WORDS
-VALUES = st.recursive(
-    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4), max_leaves=12
-)
+]
+VALUES = values(NAMES)
 PLACES = st.sampled_from([
     (), ("output",), ("output", "message"), ("output", "message", "content"), ("output", "message", "content", 0),
     ("usage",), ("delta",), ("start",), ("delta", "reasoningContent"), ("start", "toolUse"),
@@ -47,54 +37,32 @@ EVENTS = st.sampled_from([
 ])
 
 
-def wrapped(place: tuple[Any, ...], value: Any) -> Any:
-    for step in reversed(place):
-        value = [value] if step == 0 else {step: value}
-    return value
-
-
-def checked(response: APIResponse) -> None:
-    assert isinstance(response, APIResponse)
-    assert response.is_error == (response._verdict is not None)
-    repr(response), response.completion, response.thinking, response.tool_calls
-    assert all(count >= 0 for count in response.usage.to_dict().values())
-
-
-def whole(events: Any) -> APIResponse:
-    while True:
-        try:
-            next(events)
-        except StopIteration as end:
-            response: APIResponse = end.value
-            return response
-
-
 @given(st.binary(max_size=200), st.integers(100, 599), st.text(max_size=20))
 @settings(max_examples=60, deadline=None)
 def test_any_bytes(body: bytes, status: int, kind: str) -> None:
-    checked(DIALECT.parse(CTX, HttpReply(status, {"x-amzn-errortype": kind}, body)))
-    checked(whole(DIALECT.events(CTX, stream_events([body]))))
-    checked(whole(DIALECT.events(CTX, stream_events([framed({":event-type": "contentBlockDelta"}, body)]))))
+    checked(DIALECT.parse(CTX, HttpReply(status, {"x-amzn-errortype": kind}, body)), DIALECT, CTX)
+    checked(whole(DIALECT.events(CTX, stream_events([body]))), DIALECT, CTX)
+    checked(whole(DIALECT.events(CTX, stream_events([framed({":event-type": "contentBlockDelta"}, body)]))), DIALECT, CTX)
 
 
 @given(PLACES, VALUES, st.sampled_from([200, 200, 400, 429, 500]))
 @settings(max_examples=80, deadline=None)
 def test_any_json(place: tuple[Any, ...], value: Any, status: int) -> None:
     body = json.dumps(wrapped(place, value)).encode()
-    checked(DIALECT.parse(CTX, HttpReply(status, {"x-amzn-requestid": "r"}, body)))
+    checked(DIALECT.parse(CTX, HttpReply(status, {"x-amzn-requestid": "r"}, body)), DIALECT, CTX)
 
 
 @given(st.lists(st.tuples(EVENTS, PLACES, VALUES), max_size=5))
 @settings(max_examples=80, deadline=None)
 def test_any_stream(chunks: list[tuple[str, tuple[Any, ...], Any]]) -> None:
     events = [ServerEvent(json.dumps(wrapped(place, value)), kind) for kind, place, value in chunks]
-    checked(whole(DIALECT.events(CTX, events)))
+    checked(whole(DIALECT.events(CTX, events)), DIALECT, CTX)
 
 
 def test_json_nested_too_deeply() -> None:
-    checked(DIALECT.parse(CTX, HttpReply(200, {}, b"[" * 100_000)))
+    checked(DIALECT.parse(CTX, HttpReply(200, {}, b"[" * 100_000)), DIALECT, CTX)
     deep = b'{"output":{"message":{"content":[{"toolResult":{"content":' + b"[" * 5_000 + b"]" * 5_000 + b"}}]}}}"
-    checked(DIALECT.parse(CTX, HttpReply(200, {}, deep)))
+    checked(DIALECT.parse(CTX, HttpReply(200, {}, deep)), DIALECT, CTX)
 
 
 def test_a_broken_frame_is_a_torn_reply() -> None:

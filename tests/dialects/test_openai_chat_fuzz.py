@@ -6,26 +6,18 @@ import json
 from typing import Any
 
 import pytest
+from fuzzing import checked, context, values, whole, wrapped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deluge._sse import server_events
 from deluge.dialects.openai_chat import DIALECT
-from deluge.models.model import Model, Price, Provider
-from deluge.params import SamplingParams
-from deluge.prompt.coerce import as_conversation
-from deluge.request import RequestContext, RequestOptions, RequestTemplate
-from deluge.response import APIResponse
 from deluge.wire import HttpReply, ServerEvent
 
 pytestmark = pytest.mark.slow
 
-MODEL = Model("m", "m", Provider("host", "https://h.example"), price=Price(1, 1), flags=frozenset({"reasoning_object"}))
-CTX = RequestContext(
-    as_conversation("Hi"),
-    RequestTemplate(MODEL, SamplingParams(), RequestOptions(keep_raw=True), "https://h.example"), 1.0
-)
-WORDS = st.sampled_from([
+CTX = context("openai_chat", "reasoning_object reasoning mistral_chunks")
+NAMES = [
     "choices", "message", "content", "delta", "error", "code", "type", "tool_calls", "function", "arguments", "name",
     "id",
     "usage", "prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "cached_tokens", "index",
@@ -35,60 +27,35 @@ WORDS = st.sampled_from([
     "detail",
     "errors", "base_resp", "status_code", "cost", "service_tier", "model", "custom", "input", "extra_content", "google",
     "x_groq", "innererror", "retryDelay", "violations", "object", "status", "cost_details", "is_byok", "function_call",
-])
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | WORDS
-VALUES = st.recursive(
-    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4), max_leaves=12
-)
+]
+VALUES = values(NAMES)
 PLACES = st.sampled_from([
     (), ("choices", 0), ("choices", 0, "message"), ("choices", 0, "delta"), ("error",), ("usage",),
 ])
 
 
-def wrapped(place: tuple[Any, ...], value: Any) -> Any:
-    for step in reversed(place):
-        value = [value] if step == 0 else {step: value}
-    return value
-
-
-def checked(response: APIResponse) -> None:
-    assert isinstance(response, APIResponse)
-    assert response.is_error == (response._verdict is not None)
-    repr(response), response.completion, response.thinking, response.tool_calls
-    assert all(count >= 0 for count in response.usage.to_dict().values())
-
-
-def whole(events: Any) -> APIResponse:
-    while True:
-        try:
-            next(events)
-        except StopIteration as end:
-            response: APIResponse = end.value
-            return response
-
-
 @given(st.binary(max_size=200), st.integers(100, 599))
 @settings(max_examples=60, deadline=None)
 def test_any_bytes(body: bytes, status: int) -> None:
-    checked(DIALECT.parse(CTX, HttpReply(status, {}, body)))
-    checked(whole(DIALECT.events(CTX, server_events([b"data: ", body, b"\n\n"]))))
+    checked(DIALECT.parse(CTX, HttpReply(status, {}, body)), DIALECT, CTX)
+    checked(whole(DIALECT.events(CTX, server_events([b"data: ", body, b"\n\n"]))), DIALECT, CTX)
 
 
 @given(PLACES, VALUES, st.sampled_from([200, 200, 400, 429, 500]))
 @settings(max_examples=80, deadline=None)
 def test_any_json(place: tuple[Any, ...], value: Any, status: int) -> None:
     body = json.dumps(wrapped(place, value)).encode()
-    checked(DIALECT.parse(CTX, HttpReply(status, {"x-request-id": "r"}, body)))
+    checked(DIALECT.parse(CTX, HttpReply(status, {"x-request-id": "r"}, body)), DIALECT, CTX)
 
 
 @given(st.lists(st.tuples(PLACES, VALUES), max_size=4))
 @settings(max_examples=60, deadline=None)
 def test_any_stream(chunks: list[tuple[tuple[Any, ...], Any]]) -> None:
     events = [ServerEvent(json.dumps(wrapped(place, value))) for place, value in chunks]
-    checked(whole(DIALECT.events(CTX, events)))
+    checked(whole(DIALECT.events(CTX, events)), DIALECT, CTX)
 
 
 def test_json_nested_too_deeply() -> None:
-    checked(DIALECT.parse(CTX, HttpReply(200, {}, b"[" * 100_000)))
+    checked(DIALECT.parse(CTX, HttpReply(200, {}, b"[" * 100_000)), DIALECT, CTX)
     deep = b'{"choices":[{"message":{"content":' + b"[" * 5_000 + b"]" * 5_000 + b"}}]}"
-    checked(DIALECT.parse(CTX, HttpReply(200, {}, deep)))
+    checked(DIALECT.parse(CTX, HttpReply(200, {}, deep)), DIALECT, CTX)

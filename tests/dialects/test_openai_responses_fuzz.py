@@ -6,27 +6,20 @@ import json
 from typing import Any
 
 import pytest
+from fuzzing import checked, context, values, whole
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deluge._sse import server_events
 from deluge.dialects.openai_responses import DIALECT
-from deluge.models.model import Model, Price, Provider
-from deluge.params import SamplingParams
 from deluge.prompt.coerce import as_conversation
-from deluge.request import RequestContext, RequestOptions, RequestTemplate
-from deluge.response import APIResponse
+from deluge.request import RequestContext
 from deluge.wire import HttpReply, ServerEvent
 
 pytestmark = pytest.mark.slow
 
-MODEL = Model("m", "m", Provider("host", "https://h.example"), price=Price(1, 1))
-CTX = RequestContext(
-    as_conversation("Hi"),
-    RequestTemplate(MODEL, SamplingParams(logprobs=True), RequestOptions(keep_raw=True, background=True),
-                    "https://h.example"), 1.0,
-)
-WORDS = st.sampled_from([
+CTX = context("openai_responses", "reasoning", background=True)
+NAMES = [
     "id", "type", "status", "output", "error", "code", "message", "content", "text", "output_text", "refusal", "reasoning",
     "summary", "summary_text", "encrypted_content", "function_call", "custom_tool_call", "call_id", "name", "arguments",
     "input", "action", "mcp_call", "image_generation_call", "result", "output_format", "annotations", "logprobs", "phase",
@@ -36,11 +29,9 @@ WORDS = st.sampled_from([
     "response.completed", "response.failed", "response.output_item.added", "response.output_item.done",
     "response.output_text.delta", "response.function_call_arguments.delta", "response.reasoning_summary_part.added",
     "container_id", "detail", "object", "max_output_tokens",
-])
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | WORDS
-VALUES = st.recursive(
-    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=5), max_leaves=14
-)
+]
+WORDS = st.sampled_from(NAMES)
+VALUES = values(NAMES, 5)
 ITEMS = st.dictionaries(WORDS, VALUES, max_size=4).flatmap(lambda item: st.sampled_from([
     {**item, "type": kind} for kind in
     ("message", "reasoning", "function_call", "custom_tool_call", "mcp_call", "image_generation_call", "x")
@@ -49,40 +40,24 @@ REPLIES = st.builds(lambda more, output: {**more, "output": output}, st.dictiona
                     st.lists(ITEMS | VALUES, max_size=3))
 
 
-def checked(response: APIResponse) -> None:
-    assert isinstance(response, APIResponse)
-    assert response.is_error == (response._verdict is not None)
-    repr(response), response.completion, response.thinking, response.tool_calls
-    assert all(count >= 0 for count in response.usage.to_dict().values())
-
-
-def whole(events: Any) -> APIResponse:
-    while True:
-        try:
-            next(events)
-        except StopIteration as end:
-            response: APIResponse = end.value
-            return response
-
-
 @given(st.binary(max_size=200), st.integers(100, 599))
 @settings(max_examples=100, deadline=None)
 def test_any_bytes(body: bytes, status: int) -> None:
-    checked(DIALECT.parse(CTX, HttpReply(status, {}, body)))
-    checked(whole(DIALECT.events(CTX, server_events([b"data: ", body, b"\n\n"]))))
+    checked(DIALECT.parse(CTX, HttpReply(status, {}, body)), DIALECT, CTX)
+    checked(whole(DIALECT.events(CTX, server_events([b"data: ", body, b"\n\n"]))), DIALECT, CTX)
 
 
 @given(REPLIES | VALUES, st.sampled_from([200, 200, 200, 400, 429, 500]))
 @settings(max_examples=60, deadline=None)
 def test_any_json(value: Any, status: int) -> None:
-    checked(DIALECT.parse(CTX, HttpReply(status, {"x-request-id": "r"}, json.dumps(value).encode())))
+    checked(DIALECT.parse(CTX, HttpReply(status, {"x-request-id": "r"}, json.dumps(value).encode())), DIALECT, CTX)
 
 
 @given(REPLIES)
 @settings(max_examples=100, deadline=None)
 def test_any_answer_can_be_sent_back(value: Any) -> None:
     response = DIALECT.parse(CTX, HttpReply(200, {}, json.dumps({**value, "status": "completed", "error": None}).encode()))
-    checked(response)
+    checked(response, DIALECT, CTX)
     if response.content is not None:
         prompt = as_conversation("Hi").copy().with_response(response).user("And?").freeze()
         try:
@@ -95,7 +70,7 @@ def test_any_answer_can_be_sent_back(value: Any) -> None:
 @given(st.lists(st.dictionaries(WORDS, VALUES, max_size=5), max_size=4))
 @settings(max_examples=100, deadline=None)
 def test_any_stream(chunks: list[Any]) -> None:
-    checked(whole(DIALECT.events(CTX, [ServerEvent(json.dumps(chunk)) for chunk in chunks])))
+    checked(whole(DIALECT.events(CTX, [ServerEvent(json.dumps(chunk)) for chunk in chunks])), DIALECT, CTX)
 
 
 @given(st.lists(st.tuples(st.binary(max_size=60) | REPLIES.map(lambda one: json.dumps(one).encode()),
@@ -110,22 +85,23 @@ def test_any_polls(replies: list[tuple[bytes, int]]) -> None:
             call = exchange.send((reply, CTX))
             assert call.method == "GET" and call.delay >= 1.0
     except StopIteration as end:
-        checked(end.value)
+        checked(end.value, DIALECT, CTX)
 
 
 @pytest.mark.parametrize("odd", [[None], {}, {"a": 1}, 7, True])
 def test_words_that_are_none(odd: Any) -> None:
     for name in ("status", "id", "usage", "service_tier", "model", "error", "incomplete_details", "output"):
         body = {"output": [], "status": "completed", name: odd}
-        checked(DIALECT.parse(CTX, HttpReply(200, {}, json.dumps(body).encode())))
-        checked(DIALECT.parse(CTX, HttpReply(200, {}, json.dumps({**body, "status": "incomplete", name: odd}).encode())))
+        checked(DIALECT.parse(CTX, HttpReply(200, {}, json.dumps(body).encode())), DIALECT, CTX)
+        cut = json.dumps({**body, "status": "incomplete", name: odd}).encode()
+        checked(DIALECT.parse(CTX, HttpReply(200, {}, cut)), DIALECT, CTX)
     for name in ("type", "id", "call_id", "content", "summary", "name", "arguments", "phase", "action", "result"):
         for kind in ("message", "reasoning", "function_call", "image_generation_call"):
             body = {"output": [{"type": kind, name: odd}], "status": "completed"}
-            checked(DIALECT.parse(CTX, HttpReply(200, {}, json.dumps(body).encode())))
+            checked(DIALECT.parse(CTX, HttpReply(200, {}, json.dumps(body).encode())), DIALECT, CTX)
 
 
 def test_json_nested_too_deeply() -> None:
-    checked(DIALECT.parse(CTX, HttpReply(200, {}, b"[" * 100_000)))
+    checked(DIALECT.parse(CTX, HttpReply(200, {}, b"[" * 100_000)), DIALECT, CTX)
     deep = b'{"output":[{"type":"message","content":' + b"[" * 5_000 + b"]" * 5_000 + b"}]}"
-    checked(DIALECT.parse(CTX, HttpReply(200, {}, deep)))
+    checked(DIALECT.parse(CTX, HttpReply(200, {}, deep)), DIALECT, CTX)

@@ -44,6 +44,6 @@ def with_tools(cost: float | None, counts: Any, output: Any, model: Model) -> fl
         if kind == "web_search_call":
             action = item.get("action")
             searches += type(action) is not dict or action.get("type") in (None, "search")
-        elif kind in _PRICED_APART:
+        elif type(kind) is str and kind in _PRICED_APART:
             return None
     return with_searches(cost, searches, model)
