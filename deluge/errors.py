@@ -137,7 +137,7 @@ class APITimeoutError(APIConnectionError, TimeoutError):
 
 
 class ResponseParseError(APIError):
-    """The provider answered with something that is not a reply of its own API."""
+    """The reply is not one of the provider's own API, or the answer never fitted its ``output_schema``."""
 
     kind = "parse"
 

@@ -25,6 +25,7 @@ from deluge._plugins import load, names  # noqa: E402
 from deluge.cli import arguments  # noqa: E402
 from deluge.config import ClientConfig  # noqa: E402
 from deluge.dialects import _verdicts  # noqa: E402
+from deluge.dialects._form import formed  # noqa: E402
 from deluge.errors import ERROR_KINDS, error_class  # noqa: E402
 from deluge.limits import estimate, health, pace  # noqa: E402
 from deluge.models.registry import get_model, models, providers  # noqa: E402
@@ -65,6 +66,8 @@ MEANINGS = {
     "max_tokens_per_minute": "input and output together; `None`: no limit",
     "max_concurrent_requests": "requests at the same time (slots)",
     "model_limits": "limits of single models, inside the client's: `{\"gpt-4.1\": Limits(requests_per_minute=500)}`",
+    "quota": "limits that several processes share: a `FileQuota`, a `RedisQuota` or its URL. See "
+             "[Shared quota](shared-quota.md)",
     "limit_mode": "`rolling` (strict) or `bucket` (full at the start, refilled continuously)",
     "sampling_params": "one `SamplingParams` for all models, or one for each; dicts will do",
     "model_weights": "shares of the traffic, one for each model; they need not add up to 1. 0: fallback only",
@@ -202,7 +205,7 @@ def built(dialect: str, model: str, wishes: dict[str, Any]) -> HttpCall:
     params = SamplingParams(**{name: value for name, value in wishes.items() if name in SamplingParams.model_fields})
     options = RequestOptions(**{name: value for name, value in wishes.items() if name in OPTIONS})
     template = RequestTemplate(get_model(model), params, options, "https://host.example", "a-key", dialect=dialect)
-    call: HttpCall = load("dialects", dialect).build(RequestContext(PROMPT, template))
+    call: HttpCall = formed(load("dialects", dialect), template).build(RequestContext(PROMPT, template))
     return call
 
 
@@ -260,7 +263,7 @@ ADVICE = {
     "content_filter": "change the prompt; the answer was withheld",
     "bad_request": "the message says what is wrong; sending it again cannot help",
     "quota_exhausted": "top up the account, or raise its spend limit",
-    "parse": "a proxy or the wrong `base_url`, most often",
+    "parse": "a proxy or the wrong `base_url`, most often; or an answer that never fitted its `output_schema`",
     "too_large": "raise `max_tokens_per_minute`, or split the prompt",
     "budget": "raise the budget",
     "cancelled": "somebody wanted that: `cancel()`, `timeout=`, `close()`, Ctrl-C, a fork",
