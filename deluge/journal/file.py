@@ -198,12 +198,14 @@ class Journal(Recorder):
 
     def close(self, clean: bool = False) -> None:
         """Brings all to the disk, tidies after a clean end, and lets go of the lock. In a forked child it only lets go."""
+        if os.getpid() != self._pid:  # whoever held the lock of this object is not in this process
+            self._let_go()
+            return
         with self._lock:
             if self._file < 0:
                 return
             try:
-                if os.getpid() == self._pid:
-                    self._finish(clean)
+                self._finish(clean)
             except OSError as error:
                 if self.failure is None and self.sync_at < NEVER:
                     self.failure = error

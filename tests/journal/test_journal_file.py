@@ -300,17 +300,18 @@ def test_a_fork_inherits_neither_the_lock_nor_the_file(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     journal = Journal(path)
     journal.keep([(Prompt(key_of("a")), answer("a"))])
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
+    with journal._lock:  # as a courier that writes just now
+        child = os.fork()
+        if not child:
+            code = 1
             try:
-                Journal(path)
-            except ConfigError as error:
-                code = 0 if f"process {os.getppid()};" in str(error) else 2
-            journal.close(True)  # as a forgotten generator of the parent's would
-        finally:
-            os._exit(code)
+                try:
+                    Journal(path)
+                except ConfigError as error:
+                    code = 0 if f"process {os.getppid()};" in str(error) else 2
+                journal.close(True)  # as a forgotten generator of the parent's would
+            finally:
+                os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert (tmp_path / "run.jsonl.lock").exists()
     with pytest.raises(ConfigError, match="in use"):

@@ -18,7 +18,8 @@ from processes import environment
 from pydantic import BaseModel
 from rehearsing import client_of
 
-from deluge import APIResponse, ClosedError, ConfigError, Conversation, Interrupted, JournalError, Tool
+from deluge import APIResponse, ClosedError, ConfigError, Conversation, Interrupted, JournalError, Message, Tool
+from deluge.courier import Courier
 from deluge.journal import Journal
 from deluge.testing import RehearsalServer
 from deluge.worklist import read_rows
@@ -219,7 +220,24 @@ def test_an_input_that_fails_leaves_a_journal_to_go_on_from(rehearsal: Rehearsal
         assert client.process_prompts(["a"], journal=tmp_path / "run.jsonl")[0].completion == "a"
 
 
-def test_a_late_answer_is_kept(rehearsal: RehearsalServer, tmp_path: Path) -> None:
+def test_an_answer_that_comes_late_is_recorded(rehearsal: RehearsalServer, tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    with client_of(rehearsal) as client:
+        plan = client._plan({"journal": path}, None)
+        assert plan.open_journal()
+        task = plan.task(0, "x")
+        assert plan.found(task) is None
+        courier = Courier()
+        courier.start()
+        courier.put_late([(task, APIResponse(content=Message.ai("late"), finish_reason="stop"))])
+        assert courier.settle(10)
+        courier.stop()
+        assert plan.call.journal is not None
+        plan.call.journal.close()
+        assert client.ask("x", journal=path).completion == "late" and rehearsal.count == 0
+
+
+def test_what_is_cancelled_is_not_done(rehearsal: RehearsalServer, tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     with client_of(rehearsal) as client:
         responses = client.process_prompts(["quick", "[[latency 60]] slow"], journal=path, timeout=0.5)
