@@ -16,6 +16,7 @@ from deluge import _plugins
 from deluge._version import __version__
 
 if TYPE_CHECKING:
+    from deluge.adaptation import Adaptation, CooldownRules
     from deluge.agent import AgentFuture, AgentRound, ToolRun, Trajectory
     from deluge.client import LLMClient
     from deluge.errors import (
@@ -34,13 +35,14 @@ if TYPE_CHECKING:
     )
     from deluge.quota import FileQuota, RedisQuota
     from deluge.response import APIResponse, Attempt
-    from deluge.status import StatusSnapshot
+    from deluge.status import LaneLimits, StatusSnapshot
     from deluge.tools import MCPServer, Tool
     from deluge.tracker import StatusTracker
     from deluge.usage import Usage
     from deluge.wire import StreamDelta
 
 _HOMES = {
+    "adaptation": "Adaptation CooldownRules",
     "agent": "AgentFuture AgentRound ToolRun Trajectory",
     "client": "LLMClient",
     "errors": "APIConnectionError APIError APIStatusError APITimeoutError AuthenticationError BadRequestError "
@@ -55,7 +57,7 @@ _HOMES = {
     "prompt": "Audio Conversation File Image Message Part Raw Refusal Text Thinking ToolCall ToolResult",
     "quota": "FileQuota RedisQuota",
     "response": "APIResponse Attempt",
-    "status": "StatusSnapshot",
+    "status": "LaneLimits StatusSnapshot",
     "tools": "MCPServer Tool",
     "tracker": "StatusTracker",
     "usage": "Usage",
@@ -64,15 +66,16 @@ _HOMES = {
 _ROOM_OF = {name: room for room, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
-    "APIConnectionError", "APIError", "APIResponse", "APIStatusError", "APITimeoutError", "AgentFuture", "AgentRound",
-    "Attempt", "Audio", "AuthenticationError", "BadRequestError", "BudgetExceededError", "CachePattern",
+    "APIConnectionError", "APIError", "APIResponse", "APIStatusError", "APITimeoutError", "Adaptation", "AgentFuture",
+    "AgentRound", "Attempt", "Audio", "AuthenticationError", "BadRequestError", "BudgetExceededError", "CachePattern",
     "CancelledError", "ClosedError", "ConfigError", "ContentFilterError", "ContextLengthError", "Conversation",
-    "DelugeError", "File", "FileQuota", "Image", "InputError", "InternalServerError", "Interrupted", "JournalError",
-    "LLMClient", "Limits", "MCPError", "MCPServer", "Message", "MissingAPIKeyError", "Model", "NotFoundError",
-    "OverloadedError", "Part", "PermissionDeniedError", "PostprocessError", "Price", "Provider", "QuotaExhaustedError",
-    "RateLimitError", "Raw", "RedisQuota", "Refusal", "RequestTooLargeError", "ResponseError", "ResponseFuture",
-    "ResponseParseError", "SamplingParams", "StatusSnapshot", "StatusTracker", "StreamDelta", "Text", "Thinking",
-    "Tool", "ToolCall", "ToolError", "ToolResult", "ToolRun", "Trajectory", "UnknownModelError", "Usage", "__version__",
+    "CooldownRules", "DelugeError", "File", "FileQuota", "Image", "InputError", "InternalServerError", "Interrupted",
+    "JournalError", "LLMClient", "LaneLimits", "Limits", "MCPError", "MCPServer", "Message", "MissingAPIKeyError",
+    "Model", "NotFoundError", "OverloadedError", "Part", "PermissionDeniedError", "PostprocessError", "Price", "Provider",
+    "QuotaExhaustedError", "RateLimitError", "Raw", "RedisQuota", "Refusal", "RequestTooLargeError", "ResponseError",
+    "ResponseFuture", "ResponseParseError", "SamplingParams", "StatusSnapshot", "StatusTracker", "StreamDelta", "Text",
+    "Thinking", "Tool", "ToolCall", "ToolError", "ToolResult", "ToolRun", "Trajectory", "UnknownModelError", "Usage",
+    "__version__",
     "find_models", "get_model", "register_model", "register_provider",
 ]
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from heapq import heappop, heappush
 from random import Random
 
-from deluge.lanes import NEVER, Lane, bound_by
-from deluge.limits import Bucket, LaneNotice, Mode, QuotaBucket, Ramp
-from deluge.models.model import Limits
+from deluge.lanes import NEVER, Lane, LaneSettings, bound_by
+from deluge.limits import Adaptation, Bucket, LaneNotice, Mode, QuotaBucket, Ramp
+from deluge.models.model import AUTO, Auto, Limit, Limits
 from deluge.status import LimitingFactor
 from deluge.tasks import ENDED, QUEUED, RUNNING, Call, Flight, Queue, Switch, Task
 
@@ -26,13 +26,18 @@ class Admission:
     """
 
     def __init__(
-        self, *, requests_per_minute: float | None, tokens_per_minute: float | None, slots: int,
+        self, *, requests_per_minute: Limit | None, tokens_per_minute: Limit | None, slots: int | Auto,
         switch: Callable[[float], Switch], mode: Mode = "rolling", rng: Random | None = None,
         model_limits: Mapping[str, Limits] | None = None, default_limits: bool = False, bucket: Bucket | None = None,
+        rules: Adaptation = Adaptation(),
     ) -> None:
-        self.bucket: Bucket = bucket or QuotaBucket(requests_per_minute, tokens_per_minute, mode=mode)
-        self.slots = slots
-        self.mode = mode
+        rpm, tpm = promised(requests_per_minute), promised(tokens_per_minute)
+        self.bucket: Bucket = bucket or QuotaBucket(rpm, tpm, mode=mode)
+        self.rules = rules
+        self.auto = AUTO in (requests_per_minute, tokens_per_minute)
+        self.auto_slots = slots == AUTO
+        self.slots = rules.slots_most if isinstance(slots, str) else slots
+        self.mode: Mode = mode
         self.rng = rng or Random()
         self.model_limits = dict(model_limits or {})
         self.default_limits = default_limits
@@ -62,13 +67,20 @@ class Admission:
         lane = self.lanes.get(key)
         if lane is None:
             lane = self.lanes[key] = Lane(
-                template.model, template.api_key, self.model_limits.get(template.model.id),
-                replaces_default=self.default_limits, shared_rpm=self.bucket.requests_per_minute, mode=self.mode, rng=self.rng,
+                template.model, template.api_key, self.model_limits.get(template.model.id), self.lane_settings(), self.rng,
+                template.own_address,
             )
             heard = self._heard.pop(key, None)
             if heard is not None:
                 lane.told(heard, now)
         return lane
+
+    def lane_settings(self) -> LaneSettings:
+        """What all lanes have in common at the moment."""
+        return LaneSettings(
+            (self.bucket.requests_per_minute, self.bucket.tokens_per_minute), self.auto, self.slots, self.auto_slots,
+            self.default_limits, self.mode, self.rules,
+        )
 
     def told(self, notice: LaneNotice, now: float) -> None:
         """News from another process that uses the same quota."""
@@ -178,8 +190,8 @@ class Admission:
             if sent_at:
                 if flight.shared is not None:
                     self.bucket.sent(flight.shared, sent_at)
-                if flight.own is not None and flight.lane.bucket is not None:
-                    flight.lane.bucket.sent(flight.own, sent_at)
+                if flight.own.own:
+                    flight.lane.quota.sent(flight.own, sent_at)
 
     def _next(self, now: float) -> Task | None:
         """The task whose turn it is and that both limits admit; None when nothing may start."""
@@ -255,7 +267,7 @@ class Admission:
         self._serve(call)
         if self.running == 0:
             self.ramp.began(now)
-        own = lane.take(tokens, now)
+        own = lane.take(task, now)
         shared = None
         if not lane.exempt:
             shared = self.bucket.take(lane.shared_tokens(tokens), now, lane.shared_requests)
@@ -306,3 +318,8 @@ class Admission:
 def _before(task: Task, other: Task) -> bool:
     """Whether it is this task's turn rather than the other's, of another lane."""
     return (task.call.served, task.number) < (other.call.served, other.number)
+
+
+def promised(limit: Limit | None) -> float | None:
+    """The number of a limit that is kept whatever the provider says; None where there is none."""
+    return None if isinstance(limit, str) else limit

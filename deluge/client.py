@@ -15,17 +15,18 @@ from deluge import lifecycle
 from deluge.agent.agents import Agents
 from deluge.agent.future import Roster
 from deluge.calls import DRAINED, refuse_on_courier
-from deluge.config import ClientConfig, make_pool, params_for, read_yaml, settings_of, signature
+from deluge.config import ClientConfig, make_pool, params_for, rates_of, read_yaml, settings_of, signature
 from deluge.engine import Engine
 from deluge.errors import ConfigError
 from deluge.handles import HandleBook
+from deluge.models.model import Auto, Limit
 from deluge.params import SamplingParams
 from deluge.options import LIMITS
 from deluge.plan import engine_of
 from deluge.response import APIResponse
 from deluge.router import Router
 from deluge.showing import Showing
-from deluge.status import StatusSnapshot
+from deluge.status import LaneLimits, StatusSnapshot
 from deluge.tasks import Call
 from deluge.tracker import StatusTracker
 
@@ -111,18 +112,22 @@ class LLMClient(Agents):
         return self
 
     def with_limits(
-        self, max_requests_per_minute: float | None = None, max_tokens_per_minute: float | None = None,
-        max_concurrent_requests: int | None = None,
+        self, max_requests_per_minute: Limit | None = None, max_tokens_per_minute: Limit | None = None,
+        max_concurrent_requests: int | Auto | None = None,
     ) -> Self:
-        """Changes the limits, also of what is under way; None leaves one as it is. Gives this client back."""
+        """Changes the limits, also of what is under way; None leaves one as it is. Gives this client back.
+
+        A number is a promise: no minute sees more than that. ``"auto"`` is whatever the provider turns out to allow.
+        """
         given = {
             "max_requests_per_minute": max_requests_per_minute, "max_tokens_per_minute": max_tokens_per_minute,
             "max_concurrent_requests": max_concurrent_requests,
         }
         self._config = self._config.changed(**{name: value for name, value in given.items() if value is not None})
         config = self._config
+        requests, tokens = rates_of(config)
         self._engine.set_limits(
-            requests_per_minute=config.max_requests_per_minute, tokens_per_minute=config.max_tokens_per_minute,
+            requests_per_minute=requests, tokens_per_minute=tokens,
             slots=config.max_concurrent_requests,
         )
         return self
@@ -172,6 +177,10 @@ class LLMClient(Agents):
     def status(self) -> StatusSnapshot:
         """The counters and the limits in force, frozen."""
         return self._engine.snapshot()
+
+    def limits(self) -> tuple[LaneLimits, ...]:
+        """The limits of every model that was asked so far: given, learned from its provider, in force, and what is left."""
+        return self._engine.limits()
 
     def open(self, total: int | None = None, show_progress: bool = True) -> Self:
         """Starts a tracker, and its display, that later calls share until ``close``."""

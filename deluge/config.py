@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from deluge._plugins import load, names
 from deluge._urls import public_url
+from deluge.adaptation import Adaptation
 from deluge.errors import ConfigError
-from deluge.models.model import Limits, Model
+from deluge.models.model import AUTO, Auto, Limit, Limits, Model
 from deluge.models.registry import custom_model, get_model, resolve
 from deluge.models.rowfile import register_rows
 from deluge.params import CACHE_PATTERNS, ReasoningEffort, SamplingParams, Verbosity, describe
@@ -36,14 +37,15 @@ class ClientConfig(BaseModel):
 
     model_names: tuple[str, ...] = ("gpt-4.1-mini",)
     name: str | None = None
-    max_requests_per_minute: float | None = Field(1_000, gt=0, allow_inf_nan=False)
-    max_tokens_per_minute: float | None = Field(100_000, gt=0, allow_inf_nan=False)
-    max_concurrent_requests: int = Field(225, ge=1)
+    max_requests_per_minute: Limit | None = 1_000
+    max_tokens_per_minute: Limit | None = 100_000
+    max_concurrent_requests: int | Auto = 225
     model_limits: Mapping[str, Limits] = Field(default_factory=dict)
     limit_mode: Literal["rolling", "bucket"] = "rolling"
     quota: Any = Field(None, repr=False)
+    adaptation: Adaptation = Adaptation()
     sampling_params: tuple[SamplingParams, ...] = ()
-    model_weights: Literal["uniform"] | tuple[float, ...] = "uniform"
+    model_weights: Literal["uniform", "dynamic"] | tuple[float, ...] = "uniform"
     fallback_models: tuple[str, ...] = ()
     max_attempts: int = Field(5, ge=1)
     request_timeout: float = Field(30, gt=0, allow_inf_nan=False)
@@ -92,7 +94,18 @@ class ClientConfig(BaseModel):
     @field_validator("max_requests_per_minute", "max_tokens_per_minute", mode="before")
     @classmethod
     def _no_limit(cls, value: Any) -> Any:
-        return None if value == math.inf else value
+        if value is None or value == math.inf:
+            return None
+        if value != AUTO and not (_is_number(value) and 0 < value < math.inf):
+            raise ValueError('must be greater than 0, or "auto" (what the provider allows), or None (no limit)')
+        return value
+
+    @field_validator("max_concurrent_requests", mode="before")
+    @classmethod
+    def _some_slots(cls, value: Any) -> Any:
+        if value != AUTO and not (_is_number(value) and value >= 1 and value == int(value)):
+            raise ValueError('must be a whole number greater than or equal to 1, or "auto"')
+        return value
 
     @field_validator("model_names", "fallback_models", mode="before")
     @classmethod
@@ -184,6 +197,16 @@ class ClientConfig(BaseModel):
         if scalars and self.sampling_params and "sampling_params" not in changes:
             kept["sampling_params"] = tuple(entry.replace(**scalars) for entry in self.sampling_params)
         return ClientConfig.checked({**kept, **changes})
+
+
+def rates_of(config: ClientConfig) -> tuple[Limit | None, Limit | None]:
+    """Requests and tokens per minute. Who leaves one of them to the provider does not mean the other's default."""
+    given, requests, tokens = config.model_fields_set, config.max_requests_per_minute, config.max_tokens_per_minute
+    if requests == AUTO and "max_tokens_per_minute" not in given:
+        tokens = AUTO
+    elif tokens == AUTO and "max_requests_per_minute" not in given:
+        requests = AUTO
+    return requests, tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +303,10 @@ def _check(config: ClientConfig, entries: Sequence[PoolEntry]) -> None:
             raise ConfigError(f"{entry.model.id} is served by the Responses API only: set use_responses_api=True")
     for name in config.model_limits:
         get_model(name)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value) and value < math.inf
 
 
 def settings_of(settings: Any) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from deluge.crew import MOST, SOON, Crew
 from deluge.errors import ClosedError
 from deluge.lanes import NEVER
 from deluge.leasing import Leasing
+from deluge.models.model import AUTO
 from deluge.lobby import AVAILABLE, Lobby
 from deluge.quota.words import Quota
 from deluge.stepping import Stepping, unsent
@@ -169,7 +170,8 @@ class Engine(Stepping):
         """New limits, in force at once."""
         with self._lock:
             now = time.monotonic()
-            limits["slots"] = allowed_slots(limits["slots"])
+            if limits["slots"] != AUTO:
+                limits["slots"] = allowed_slots(limits["slots"])
             self.scheduler.set_limits(now, **limits)
             self._settings.update(limits, default_limits=self.scheduler.default_limits)
             if self.awake:

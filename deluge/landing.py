@@ -5,9 +5,9 @@ from __future__ import annotations
 from deluge.lanes import NEVER
 from deluge.routing import Routing
 from deluge.tasks import Flight, Misfit, Outcome, Task, attempt_of, unfit
+from deluge.usage import Usage
 from deluge.wire import Verdict
 
-HEADER_WAIT = 60.0  # a header that says "nothing left" is believed for so long; then a 429 has to say it
 CROWDED_WAIT = 0.2  # seconds before a prompt tries again to get a file descriptor
 HOPPING = ("verdict", "patience", "final")  # why the policy gives a model up where another one may still answer
 
@@ -35,23 +35,35 @@ class Landing(Routing):
                 most = flight.task.template_for(flight.task.model).params.max_new_tokens
                 lane.estimator.learn(flight.task.size, usage.total_input_tokens, usage.output_tokens, most)
         self._settle(flight, outcome, now)
+        if outcome.limits is not None and not flight.polling and lane.hear(outcome.limits, flight, now):
+            self.tell(lane, limits=lane.quota.limits())
 
     def _settle(self, flight: Flight, outcome: Outcome, now: float) -> None:
-        response = outcome.response
-        lane = flight.lane
-        for bucket, reservation in ((lane.bucket, flight.own), (self.bucket, flight.shared)):
-            if bucket is None or reservation is None:
-                continue
-            if not outcome.sent and not flight.polling:
-                bucket.refund(reservation)
-                continue
-            bucket.sent(reservation, flight.switch.sent_at or now)
-            if response is None or outcome.lost or response.status_code is None:
-                continue  # under way, or lost: it stays charged as it was reserved
-            used = response.usage.total_tokens
-            if used or response.is_error:
-                bucket.settle(reservation, used, now)
+        quota, shared, own = flight.lane.quota, flight.shared, flight.own
+        if not outcome.sent and not flight.polling:
+            quota.refund(own)
+            if shared is not None:
+                self.bucket.refund(shared)
+        else:
+            sent_at = flight.switch.sent_at or now
+            quota.sent(own, sent_at)
+            if shared is not None:
+                self.bucket.sent(shared, sent_at)
+            usage = self._known_usage(outcome)
+            if usage is None:
+                quota.close(own)
+            else:
+                quota.settle(own, usage, flight.task.template_for(flight.task.model).params.max_new_tokens, now)
+                if shared is not None:
+                    self.bucket.settle(shared, usage.total_tokens, now)
         self.recheck()
+
+    def _known_usage(self, outcome: Outcome) -> Usage | None:
+        """What the attempt used; None while it is under way, or where it is lost: it stays charged as it was reserved."""
+        response = outcome.response
+        if response is None or outcome.lost or response.status_code is None:
+            return None
+        return response.usage if response.is_error or response.usage.total_tokens else None
 
     def _conclude(self, flight: Flight, outcome: Outcome, now: float) -> None:
         task, lane, response = flight.task, flight.lane, outcome.response
@@ -60,14 +72,14 @@ class Landing(Routing):
         verdict = response._verdict
         if response.status_code is not None and (verdict is None or verdict.kind != "rate_limit"):
             lane.health.good(now)
-        if outcome.nothing_left is not None:
-            if lane.health.nothing_left(now, min(outcome.nothing_left, HEADER_WAIT)):
-                self.tell(lane, cooling=True)
+        dry = None if outcome.limits is None else lane.quota.dry_for(now)
+        if dry is not None and lane.health.nothing_left(now, dry):
+            self.tell(lane, cooling=True)
         if verdict is not None:
             self._judge(flight, outcome, verdict, now)
         else:
             if not response.is_error:
-                lane.ramp.good()
+                lane.good(flight, response.usage.output_tokens, now)
                 if lane.suspects or lane.blocked is not None:
                     self._reopen(lane)
             if outcome.misfit is not None:
@@ -153,9 +165,10 @@ class Landing(Routing):
         if lane.health.limited(now, after, flight.switch.sent_at):
             values = {"model": lane.model, "cooldown_in": round(lane.health.cooling_until - now, 3)}
             self.messages.append(("INFO", "a lane cools down", values))
+            lane.cooled()
             self.tell(lane, cooling=True)
             self._reroute(lane, [queue for queue in lane.queues() if queue.call.fallbacks], now)
-        lane.pace.limited(now)
+        lane.quota.pace.limited(now, flight.switch.sent_at or flight.started_at, after)
 
     def _say_retry(self, task: Task, verdict: Verdict, wait: float) -> None:
         attempt = task.attempts[-1]

@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush, heapreplace
 from random import Random
 
-from deluge.limits import Bucket, LaneHealth, LaneNotice, Mode, Pace, QuotaBucket, Ramp, Reservation, TokenEstimator
-from deluge.models.model import Limits, Model
-from deluge.status import LimitingFactor
-from deluge.tasks import Queue, Task
+from deluge.dialects._rate_limits import RateLimitInfo
+from deluge.limits import (
+    MIN_WAIT, Adaptation, Bucket, Claim, Counting, LaneHealth, LaneNotice, LaneQuota, Mode, Ramp, Slots,
+    TokenEstimator,
+)
+from deluge.limits.pace import SETTLED
+from deluge.models.model import AUTO, Limits, Model
+from deluge.status import LaneLimits, LimitingFactor
+from deluge.tasks import Flight, Queue, Task
 from deluge.wire import Verdict
 
 PROBE_AFTER = 300.0  # seconds after which one prompt tries a blocklisted model again
 NEVER = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSettings:
+    """What all lanes of a client have in common.
+
+    ``shared``: the client-wide requests and tokens per minute, None where there is none. ``auto``: whether each of the
+    two is left to the provider. ``slots``: the client's maximum; ``auto_slots``: whether it is to be found out.
+    ``replaces_default``: the client-wide limits are the defaults, which a model's own limits replace.
+    """
+
+    shared: tuple[float | None, float | None] = (None, None)
+    auto: bool = False
+    slots: int = 225
+    auto_slots: bool = False
+    replaces_default: bool = False
+    mode: Mode = "rolling"
+    rules: Adaptation = Adaptation()
 
 
 class Lane:
@@ -24,33 +48,39 @@ class Lane:
     ``retry_at``: before this time it refuses whatever is asked; ``refusal`` says why.
     ``holder``: the task that was refused; it keeps its turn until it starts or ends.
     ``blocked``: the verdict that blocklisted it; ``probe``: the task that tries whether it still holds.
+    ``quota``: its limits, given and learned; ``adaptive``: how many may be in flight; ``latency``: of good replies, in
+    seconds, 0.0 before the first.
     """
 
     __slots__ = (
-        "model", "api_key", "bucket", "health", "ramp", "pace", "estimator", "running", "slots", "exempt", "shared_requests",
-        "waiting", "holder", "retry_at", "refusal", "suspects", "blocked", "blocked_at", "probe", "closed_until", "_own_rpm",
-        "_own_tokens", "_turns", "_gone", "_joined",
+        "model", "api_key", "quota", "health", "ramp", "adaptive", "estimator", "running", "slots", "exempt",
+        "shared_requests", "waiting", "holder", "retry_at", "refusal", "suspects", "blocked", "blocked_at", "probe",
+        "closed_until", "latency", "auto", "_opening", "_settings", "_own_tokens", "_turns", "_gone", "_joined",
     )
 
     def __init__(
-        self, model: Model, api_key: str | None, limits: Limits | None, *, replaces_default: bool,
-        shared_rpm: float | None, mode: Mode, rng: Random,
+        self, model: Model, api_key: str | None, limits: Limits | None, settings: LaneSettings, rng: Random,
+        own_address: bool = True,
     ) -> None:
-        given = model.limits if limits is None else limits
-        self._own_rpm, own_tpm = _finite(given.requests_per_minute), _finite(given.tokens_per_minute)
-        own = self._own_rpm is not None or own_tpm is not None
+        given, defaults, rules = model.limits if limits is None else limits, settings.replaces_default, settings.rules
         self.model = model.id
         self.api_key = api_key
-        self.bucket = QuotaBucket(self._own_rpm, own_tpm, mode=mode) if own else None
-        self.shared_requests = int(not replaces_default or model.limits.requests_per_minute is None)
-        self._own_tokens = replaces_default and model.limits.tokens_per_minute is not None
+        self.shared_requests = int(not defaults or model.limits.requests_per_minute is None)
+        self._own_tokens = defaults and model.limits.tokens_per_minute is not None
+        self._settings = settings
         self.exempt = self._own_tokens and not self.shared_requests
-        limit = self._limit(shared_rpm)
-        self.health = LaneHealth(rng)
-        self.ramp = Ramp.of_lane(limit)
-        self.pace = Pace(limit)
+        counting = Counting.of(model) if own_address else Counting()
+        self.quota = LaneQuota(given, self._shared(settings.shared), settings.mode, rules, counting)
+        self.auto = settings.auto or AUTO in (given.requests_per_minute, given.tokens_per_minute)
+        self.health = LaneHealth(rng, rules.cooldown)
+        self._opening = self.auto and self.quota.requests_per_minute is None
+        self.ramp = (Ramp(rules.auto_start, rules.auto_doubling, per_good=1.0) if self._opening
+                     else Ramp.of_lane(self.quota.requests_per_minute))
         self.estimator = TokenEstimator()
-        self.slots = None if given.concurrent_requests == NEVER else given.concurrent_requests
+        slots = given.concurrent_requests
+        self.slots = int(slots) if isinstance(slots, (int, float)) and slots < NEVER else None
+        self.adaptive = Slots(self._most_slots(settings.slots), rules, settings.auto_slots or slots == AUTO)
+        self.latency = 0.0
         self.running = 0
         self.waiting = 0
         self.holder: Task | None = None
@@ -97,17 +127,26 @@ class Lane:
                 return queue.head(self)
         return None
 
-    def follow(self, shared_rpm: float | None) -> None:
+    def follow(self, settings: LaneSettings, now: float) -> None:
         """The user chose the client-wide limits: from now on they hold for this lane too."""
-        self.exempt, self.shared_requests, self._own_tokens = False, 1, False
-        self.pace.limit = limit = self._limit(shared_rpm)
-        fresh = Ramp.of_lane(limit)
-        self.ramp.start, self.ramp.doubling = fresh.start, fresh.doubling  # for the next burst
+        chosen = (settings.shared, settings.auto) != (self._settings.shared, self._settings.auto)
+        self._settings = settings
+        self.adaptive.limit(self._most_slots(settings.slots))
         self.retry_at = 0.0
+        if not chosen:
+            return
+        self.exempt, self.shared_requests, self._own_tokens = False, 1, False
+        self.auto = settings.auto or AUTO in (self.quota.given.requests_per_minute, self.quota.given.tokens_per_minute)
+        self.quota.follow(settings.shared, now)
+        fresh = Ramp.of_lane(self.quota.requests_per_minute)
+        self.ramp.start, self.ramp.doubling = fresh.start, fresh.doubling  # for the next burst
 
-    def _limit(self, shared_rpm: float | None) -> float | None:
-        finite = [value for value in (self._own_rpm, shared_rpm if self.shared_requests else None) if value is not None]
-        return min(finite) if finite else None
+    def _shared(self, shared: tuple[float | None, float | None]) -> tuple[float | None, float | None]:
+        """Those of the client-wide limits that hold here."""
+        return (shared[0] if self.shared_requests else None), (None if self._own_tokens else shared[1])
+
+    def _most_slots(self, shared: int) -> int:
+        return shared if self.slots is None else min(shared, self.slots)
 
     def shared_tokens(self, tokens: int) -> int:
         """What a prompt of that many tokens takes of the client-wide tokens."""
@@ -115,51 +154,85 @@ class Lane:
 
     def most_tokens(self, shared_tpm: float | None) -> float | None:
         """The tokens that one prompt may have at most: a minute's worth, of the lane or of the client."""
-        own = None if self.bucket is None else self.bucket.tokens_per_minute
-        shared = None if self._own_tokens else shared_tpm
-        return shared if own is None or (shared is not None and shared < own) else own
+        own, shared = self.quota.given.tokens_per_minute, None if self._own_tokens else shared_tpm
+        if not isinstance(own, (int, float)) or own == NEVER:
+            return shared
+        return own if shared is None else min(own, shared)
 
     def admits(self, task: Task, now: float) -> bool:
         """Whether this task may start, as far as the lane is concerned; if not, it holds the lane until it may."""
-        task.tokens = tokens = self.estimator.estimate(task.size, task.template_for(task.model).params.max_new_tokens)
-        wait = self.check(tokens, now)
+        estimator, most = self.estimator, task.template_for(task.model).params.max_new_tokens
+        task.read, task.written = estimator.input(task.size), estimator.output(most)
+        task.tokens = max(1, task.read + task.written)
+        wait = self.check(task, most, now)
         if wait > 0.0:
             self.holder, self.retry_at = task, now + wait
             return False
         return True
 
-    def check(self, tokens: int, now: float) -> float:
-        """0.0 when so many tokens may start; else seconds to wait, with ``refusal`` set."""
+    def check(self, task: Task, most: int, now: float) -> float:
+        """0.0 when this task, with its estimates, may start; else seconds to wait, with ``refusal`` set."""
+        wait = self.closed(now)
+        if wait > 0.0:
+            return wait
+        quota = self.quota
+        wait = quota.check(task.read, task.written, most, now)
+        self.refusal = quota.refusal if wait > 0.0 else None
+        return wait
+
+    def closed(self, now: float) -> float:
+        """0.0 when another one may be in flight; else seconds to wait, with ``refusal`` set."""
         health = self.health
         if now < health.cooling_until:
             self.refusal = "cooldown"
             return health.cooling_until - now
-        room = min(self.ramp.cap(now), health.cap(now))
-        if self.running >= room or (self.slots is not None and self.running >= self.slots):
+        running = self.running
+        if running >= int(self.adaptive.cap):
             self.refusal = "slots"
-            return max(0.001, min(self.ramp.next_change(now), health.next_change(now)))
-        wait = self.pace.check(now)
-        if wait > 0.0:
-            self.refusal = "cooldown"
-            return wait
-        if self.bucket is not None:
-            wait = self.bucket.check(tokens, now)
-            if wait > 0.0:
-                self.refusal = bound_by(self.bucket, now)
-                return wait
-        self.refusal = None
+            return SETTLED  # a reply has to come first
+        paced = self.quota.pace.rate > 0.0  # an even pace needs no other way back from a cooldown
+        if running >= self.ramp.cap(now) or (not paced and running >= health.cap(now)):
+            self.refusal = "slots"
+            change = self.ramp.next_change(now)
+            return max(MIN_WAIT, change if paced else min(change, health.next_change(now)))
         return 0.0
 
-    def take(self, tokens: int, now: float) -> Reservation | None:
+    def take(self, task: Task, now: float) -> Claim:
         """Debits the lane for a start that ``check`` allowed."""
         if self.running == 0:
             self.ramp.began(now)
         self.running += 1
-        self.pace.took(now)
-        return None if self.bucket is None else self.bucket.take(tokens, now)
+        return self.quota.take(task.read, task.written, task.template_for(task.model).params.max_new_tokens, now)
+
+    def good(self, flight: Flight, output_tokens: int, now: float) -> None:
+        """A good reply has just come; its slot is free already."""
+        latency = now - flight.started_at
+        self.latency += (latency - self.latency) * (0.1 if self.latency else 1.0)
+        self.ramp.good()
+        self.adaptive.good(self.running + 1, latency, output_tokens, now)
+        if self._opening:
+            self._open(now)
+
+    def _open(self, now: float) -> None:
+        """The first good reply of a lane that its provider leads: whatever the headers said is known by now."""
+        self._opening = False
+        fresh = Ramp.of_lane(self.quota.requests_per_minute or 60.0 * self._settings.rules.auto_start)
+        self.ramp.restart(now, max(self.running + 1, fresh.start), fresh.doubling)
+
+    def hear(self, info: RateLimitInfo, flight: Flight, now: float) -> bool:
+        """What the headers of a reply say; True when a limit has changed by it."""
+        changed = self.quota.hear(info, flight.own, flight.switch.sent_at or flight.started_at, now)
+        self.retry_at = 0.0
+        return changed
+
+    def cooled(self) -> None:
+        """A cooldown begins because of 429s: fewer may be in flight after it."""
+        self.adaptive.cut(self.running)
 
     def told(self, notice: LaneNotice, now: float) -> None:
         """News from another process that uses the same quota."""
+        if notice.limits is not None:
+            self.quota.learn(notice.limits, now)
         if notice.cooling_until is not None and self.health.told(notice.cooling_until, now):
             self.retry_at = 0.0
 
@@ -170,6 +243,26 @@ class Lane:
             self.ramp.ended(now)
         self.retry_at = 0.0
 
+    def report(self, now: float, wall: float) -> LaneLimits:
+        """Everything about its limits at that time. ``wall``: the epoch time of monotonic zero."""
+        quota, left, slots = self.quota, self.quota.remaining(now), int(self.adaptive.cap)
+        cooling, closed = self.health.cooling_until, self.closed_until
+        why: str | None = self.refusal if self.waiting else None
+        if self.blocked is not None:
+            why = "blocklisted"
+        elif now < closed:
+            why = "closed"
+        elif now < cooling:
+            why = "cooldown"
+        return LaneLimits(
+            model=self.model, given=replace(quota.promised, concurrent_requests=self.slots), learned=quota.limits(),
+            in_force=replace(quota.in_force(), concurrent_requests=slots), remaining_requests=left[0],
+            remaining_tokens=left[1], remaining_input_tokens=left[2], remaining_output_tokens=left[3],
+            paced=quota.pace.rate or None, running=self.running, slots=slots, slots_most=self.adaptive.most,
+            cooldown_until=wall + cooling if now < cooling else None,
+            closed_until=wall + closed if now < closed else None, why=why,
+        )
+
     def __repr__(self) -> str:
         state = "blocked" if self.blocked is not None else (self.refusal or "open")
         return f"<Lane {self.model} {self.running} running | {self.waiting} ready | {state}>"
@@ -178,8 +271,3 @@ class Lane:
 def bound_by(bucket: Bucket, now: float) -> LimitingFactor:
     """Which of the two limits refuses."""
     return "requests/min" if bucket.lacks_requests(now) else "tokens/min"
-
-
-def _finite(limit: float | None) -> float | None:
-    """Infinite means: no limit, not even the default one."""
-    return None if limit is None or limit == NEVER else limit

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from deluge import _log
+from deluge.admission import promised
 from deluge.limits import LaneNotice, Mode, QuotaBucket
 from deluge.limits.leased import LeasedBucket
 from deluge.models.model import Limits
@@ -58,7 +59,7 @@ class Leasing:
         """What a new scheduler gets besides its limits: buckets that are fed with leases."""
         self._buckets.clear()
         mode = limits.get("mode", "rolling")
-        return {"bucket": self.bucket(limits["requests_per_minute"], limits["tokens_per_minute"], mode)}
+        return {"bucket": self.bucket(promised(limits["requests_per_minute"]), promised(limits["tokens_per_minute"]), mode)}
 
     def bucket(self, requests_per_minute: float | None, tokens_per_minute: float | None, mode: Mode,
                lane: str = CLIENT) -> LeasedBucket:

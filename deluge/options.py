@@ -49,8 +49,8 @@ class CallOptions(TypedDict, total=False):
 
 # Settings of the engine, which all copies of a client share.
 LIMITS = frozenset({
-    "max_requests_per_minute", "max_tokens_per_minute", "max_concurrent_requests", "model_limits", "limit_mode", "max_queued",
-    "quota",
+    "max_requests_per_minute", "max_tokens_per_minute", "max_concurrent_requests", "model_limits", "limit_mode", "adaptation",
+    "max_queued", "quota",
 })
 OPTION_NAMES = frozenset(CallOptions.__annotations__)
 

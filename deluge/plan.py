@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from deluge import _log
 from deluge._rowform import Row
-from deluge.config import ClientConfig, PoolEntry, shares_of
+from deluge.config import ClientConfig, PoolEntry, shares_of, rates_of
 from deluge.dialects._headers import meant_for
 from deluge.endpoints import base_url_of, dialect_of, key_of, today
 from deluge.engine import Engine
@@ -191,7 +191,8 @@ class Plan:
         if options.extra_headers and any(other is not model for other in self._models):
             options = replace(options, extra_headers=meant_for(model, self._models, options.extra_headers))
         return RequestTemplate(
-            model, entry.params, options, base_url_of(model, config.base_url), key, dialect=dialect
+            model, entry.params, options, base_url_of(model, config.base_url), key, dialect=dialect,
+            own_address=config.base_url is None,
         )
 
     def _check_json(self, conversation: Conversation) -> None:
@@ -214,10 +215,11 @@ class Plan:
 def engine_of(config: ClientConfig, pool: tuple[PoolEntry, ...]) -> Engine:
     """The engine of a new client. Limits are the defaults' as long as neither of the two was given."""
     given = config.model_fields_set
+    requests, tokens = rates_of(config)
     return Engine(
-        tracker=StatusTracker(config.name or pool[0].model.id), requests_per_minute=config.max_requests_per_minute,
-        tokens_per_minute=config.max_tokens_per_minute, slots=config.max_concurrent_requests, mode=config.limit_mode,
-        model_limits=config.model_limits,
+        tracker=StatusTracker(config.name or pool[0].model.id), requests_per_minute=requests, tokens_per_minute=tokens,
+        slots=config.max_concurrent_requests, mode=config.limit_mode, model_limits=config.model_limits,
         default_limits="max_requests_per_minute" not in given and "max_tokens_per_minute" not in given,
-        max_queued=config.max_queued, quota=None if config.quota is None else open_quota(config.quota),
+        rules=config.adaptation, max_queued=config.max_queued,
+        quota=None if config.quota is None else open_quota(config.quota),
     )

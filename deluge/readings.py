@@ -10,7 +10,7 @@ from typing import Any
 
 from deluge.courier import SLICE, Courier
 from deluge.scheduler import Scheduler
-from deluge.status import StatusSnapshot
+from deluge.status import LaneLimits, StatusSnapshot
 from deluge.tasks import Call
 from deluge.tracker import StatusTracker
 
@@ -52,6 +52,11 @@ class Readings:
             tracker = self.scheduler.tracker
             self.scheduler.measure(now)
         return tracker.snapshot()
+
+    def limits(self) -> tuple[LaneLimits, ...]:
+        """The limits of every model that was used so far."""
+        with self._lock:
+            return self.scheduler.limits(time.monotonic())
 
     def reading(self, read: Callable[[Scheduler], Any]) -> Any:
         """What ``read`` says of the scheduler, while nobody changes it."""

@@ -44,8 +44,9 @@ class RequestOptions:
 class RequestTemplate:
     """What all requests of one call to one model share.
 
-    ``dialect`` is the name of the wire format. ``memo`` is for dialects: values that are a pure function of the other
-    fields, so that they are made once.
+    ``dialect`` is the name of the wire format. ``own_address``: it goes to the catalog's provider, of which the catalog's
+    facts are true, not to a ``base_url`` of the user. ``memo`` is for dialects: values that are a pure function of the
+    other fields, so that they are made once.
     """
 
     model: Model
@@ -54,6 +55,7 @@ class RequestTemplate:
     base_url: str
     api_key: str | None = field(default=None, repr=False)
     dialect: str = "openai_chat"
+    own_address: bool = True
     memo: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
@@ -77,7 +78,9 @@ class Routing(Admission):
         if lane.blocked is not None:
             return Verdict(lane.blocked.kind, message=f"{lane.model} is blocklisted: {lane.blocked.message}")
         wait = lane.closed_until - now
-        return Verdict("rate_limit", retry_after=wait, message=f"{lane.model} takes no requests for another {wait:.0f} s")
+        until = dt.datetime.fromtimestamp(self.wall + lane.closed_until, dt.timezone.utc).isoformat(" ", "seconds")
+        message = f"{lane.model} takes no requests for another {wait:.0f} s, until {until}"
+        return Verdict("rate_limit", retry_after=wait, message=message)
 
     def _other(self, task: Task, now: float) -> str | None:
         """Another model of the call that has not been tried for this task: in the order of the pool, then the fallbacks."""

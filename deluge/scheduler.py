@@ -8,14 +8,17 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from typing import Any
 
+from deluge.admission import promised
 from deluge.lanes import NEVER
+from deluge.models.model import AUTO, Auto, Limit
 from deluge.response import APIResponse
 from deluge.sharing import BACKOFF, CALL_ENDS, POLL, Sharing
 from deluge.tasks import ENDED, QUEUED, RUNNING, WAITING, Call, Flight, Outcome, Task, attempt_of, complete, failed
-from deluge.status import Capacity, LimitingFactor
+from deluge.status import Capacity, LaneLimits, LimitingFactor
 from deluge.tracker import StatusTracker
 from deluge.wire import Verdict
 
@@ -108,16 +111,20 @@ class Scheduler(Sharing):
         self._at(at, CALL_ENDS, weakref.ref(call))
 
     def set_limits(
-        self, now: float, *, requests_per_minute: float | None, tokens_per_minute: float | None, slots: int,
+        self, now: float, *, requests_per_minute: Limit | None, tokens_per_minute: Limit | None, slots: int | Auto,
     ) -> None:
         """New client-wide limits, in force at once. Defaults that stay as they are remain defaults."""
-        self.slots = slots
-        if (requests_per_minute, tokens_per_minute) == (self.bucket.requests_per_minute, self.bucket.tokens_per_minute):
-            return
-        self.bucket.set_limits(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute, now=now)
-        self.default_limits = False
+        self.auto_slots = slots == AUTO
+        self.slots = self.rules.slots_most if isinstance(slots, str) else slots
+        auto = AUTO in (requests_per_minute, tokens_per_minute)
+        rpm, tpm = promised(requests_per_minute), promised(tokens_per_minute)
+        if (rpm, tpm, auto) != (self.bucket.requests_per_minute, self.bucket.tokens_per_minute, self.auto):
+            self.auto = auto
+            self.bucket.set_limits(requests_per_minute=rpm, tokens_per_minute=tpm, now=now)
+            self.default_limits = False
+        settings = self.lane_settings()
         for lane in self.lanes.values():
-            lane.follow(requests_per_minute)
+            lane.follow(settings, now)
         self.recheck()
 
     def advance(self, now: float) -> None:
@@ -140,6 +147,22 @@ class Scheduler(Sharing):
         rpm, tpm, slots, requests, tokens = (math.inf if limit is None else limit for limit in limits)
         capacity = Capacity(rpm, tpm, int(slots), requests, tokens, self.default_limits)
         self.tracker.gauge(self.running, self.waiting, self.backing_off, self._factor(), now, capacity)
+
+    def limits(self, now: float) -> tuple[LaneLimits, ...]:
+        """The limits of every model that was used so far, with what is left of the client-wide ones."""
+        shared = self.bucket.snapshot(now)
+        reports = []
+        for lane in self.lanes.values():
+            report = lane.report(now, self.wall)
+            changes: dict[str, Any] = {}
+            if not lane.exempt:
+                for name, left, counts in (("remaining_requests", shared.remaining_requests, lane.shared_requests),
+                                           ("remaining_tokens", shared.remaining_tokens, lane.shared_tokens(1))):
+                    own = getattr(report, name)
+                    if left is not None and counts and (own is None or left < own):
+                        changes[name] = float(left)
+            reports.append(replace(report, **changes))
+        return tuple(reports)
 
     def __repr__(self) -> str:
         factor = self._factor()

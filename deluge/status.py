@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from deluge.models.model import Limits
 from deluge.usage import NO_USAGE, Usage
 
 LimitingFactor = Literal["requests/min", "tokens/min", "slots", "cooldown", "input"]
@@ -28,6 +29,35 @@ class Capacity:
 
 
 UNKNOWN_CAPACITY = Capacity()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneLimits:
+    """The limits of one model, as ``client.limits()`` tells them; None = no limit, or not known.
+
+    ``given``: by you, the catalog or the defaults. ``learned``: what the provider's headers say that the account has.
+    ``in_force``: the lower of both, with the slots of the moment. ``remaining_…``: what may still be used now.
+    ``paced``: starts per second, where the provider slices its minute. ``slots``: how many may be in flight at the
+    moment, of ``slots_most``; ``running``: how many are. ``cooldown_until``, ``closed_until``: epoch seconds, where the
+    model pauses, or takes nothing until a quota comes back. ``why``: what holds it back: ``requests/min``,
+    ``tokens/min``, ``slots``, ``cooldown``, ``closed``, ``blocklisted``; None when nothing does.
+    """
+
+    model: str
+    given: Limits
+    learned: Limits
+    in_force: Limits
+    remaining_requests: float | None = None
+    remaining_tokens: float | None = None
+    remaining_input_tokens: float | None = None
+    remaining_output_tokens: float | None = None
+    paced: float | None = None
+    running: int = 0
+    slots: int
+    slots_most: int
+    cooldown_until: float | None = None
+    closed_until: float | None = None
+    why: str | None = None
 
 
 class Totals:

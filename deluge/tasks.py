@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from deluge.journal import Recorder
     from deluge.lanes import Lane
-    from deluge.limits import Reservation
+    from deluge.dialects._rate_limits import RateLimitInfo
+    from deluge.limits import Claim, Reservation
     from deluge.prompt import Conversation, Message
     from deluge.request import RequestTemplate
     from deluge.retry import RetryPolicy, Ruling
@@ -83,7 +84,7 @@ class Call:
     __slots__ = (
         "id", "templates", "router", "fallbacks", "policy", "request_timeout", "stream_timeout", "background_timeout",
         "receiver", "context", "postprocess", "cache", "reader", "journal", "max_repairs", "answers", "most_answers", "ready",
-        "served", "unfinished", "name", "closed", "__weakref__",
+        "served", "unfinished", "name", "closed", "more", "__weakref__",
     )
 
     def __init__(
@@ -112,6 +113,7 @@ class Call:
         self.most_answers = 0
         self.name = name
         self.closed: str | None = None  # why nothing of it is sent any more
+        self.more = False  # whether prompts will follow that are not submitted yet
         self.ready: dict[Lane, Queue] = {}  # the scheduler's
         self.served = 0  # the number of its last turn
         self.unfinished: set[Task] = set()
@@ -127,7 +129,8 @@ class Task:
         "number", "id", "index", "call", "prompt", "size", "metadata", "sink", "key", "row_id", "occurrence", "mark", "model",
         "lane", "state", "attempts", "burned", "rate_limited", "limited_for", "timeouts", "resent", "streamed", "idle",
         "created_at", "first_at", "cooled_at", "flight", "exchange", "next_call", "poll_until", "template", "handle",
-        "prefer", "tokens", "refused", "repairs", "unfit", "share", "due_at", "__weakref__",
+        "prefer", "tokens", "read", "written", "refused", "repairs", "unfit", "share", "due_at",
+        "__weakref__",
     )
 
     def __init__(
@@ -148,7 +151,7 @@ class Task:
         self.lane: Lane | None = None
         self.state = QUEUED
         self.attempts: tuple[Attempt, ...] = ()
-        self.tokens = 0  # the latest estimate
+        self.tokens = self.read = self.written = 0  # the latest estimate: of all, of the input, of the output
         self.burned = self.rate_limited = self.timeouts = 0
         self.limited_for = self.idle = 0.0
         self.resent = self.streamed = False
@@ -189,7 +192,7 @@ class Flight:
     __slots__ = ("task", "lane", "switch", "own", "shared", "tokens", "started_at", "polling", "abandon_at")
 
     def __init__(
-        self, task: Task, lane: Lane, switch: Switch, own: Reservation | None, shared: Reservation | None, tokens: int,
+        self, task: Task, lane: Lane, switch: Switch, own: Claim, shared: Reservation | None, tokens: int,
         now: float, polling: bool,
     ) -> None:
         self.task = task
@@ -219,19 +222,18 @@ class Outcome:
     """What a worker brings back from a flight: a response, or the next call of its exchange (to be sent later).
 
     ``sent``: bytes may have reached the provider. ``stale``: a reused connection was dead before the first byte.
-    ``crowded``: the process was out of file descriptors. ``nothing_left``: seconds until the provider's own window resets,
-    when its headers say that nothing remains. ``ruling``: the retry policy's answer to a failure. ``misfit``: why an answer
-    is not what was asked for.
+    ``crowded``: the process was out of file descriptors. ``limits``: what the headers of the reply say, where
+    somebody wanted to know it.
+    ``ruling``: the retry policy's answer to a failure. ``misfit``: why an answer is not what was asked for.
     """
 
-    __slots__ = (
-        "response", "next_call", "exchange", "sent", "stale", "crowded", "nothing_left", "ruling", "cut", "streamed", "misfit",
-    )
+    __slots__ = ("response", "next_call", "exchange", "sent", "stale", "crowded", "limits", "ruling", "cut",
+                 "streamed", "misfit")
 
     def __init__(
         self, response: APIResponse | None = None, *, next_call: HttpCall | None = None,
         exchange: Generator[Any, Any, APIResponse] | None = None, sent: bool = False, stale: bool = False,
-        crowded: bool = False, nothing_left: float | None = None, streamed: bool = False,
+        crowded: bool = False, limits: RateLimitInfo | None = None, streamed: bool = False,
     ) -> None:
         self.response = response
         self.next_call = next_call
@@ -239,7 +241,7 @@ class Outcome:
         self.sent = sent
         self.stale = stale
         self.crowded = crowded
-        self.nothing_left = nothing_left
+        self.limits = limits
         self.ruling: Ruling | None = None
         self.cut = False
         self.streamed = streamed

@@ -12,7 +12,7 @@ from deluge._eventstream import stream_events
 from deluge._plugins import load
 from deluge._sse import server_events
 from deluge.dialects._form import formed
-from deluge.dialects._rate_limits import exhausted_for
+from deluge.dialects._rate_limits import rate_limits
 from deluge.errors import DelugeError
 from deluge.fetching import Fetching
 from deluge.prompt import Conversation, Message
@@ -173,7 +173,7 @@ class Pilot:
         response = dialect.parse(ctx, reply)
         if not (self._fetching.empty or response.is_error):
             self._fetching.forget(flight.task)
-        return _landed(flight.task, response, reply, ctx.now)
+        return _landed(flight, response, reply, ctx.now)
 
     def _exchange(self, flight: Flight, dialect: Dialect, ctx: RequestContext) -> Outcome:
         """Runs the exchange until it ends or asks for a pause."""
@@ -187,7 +187,7 @@ class Pilot:
             try:
                 call = exchange.send((reply, RequestContext(ctx.prompt, ctx.template, self.wall + time.monotonic())))
             except StopIteration as end:
-                return _landed(task, end.value, reply, ctx.now)
+                return _landed(flight, end.value, reply, ctx.now)
             if call.delay > 0.0:
                 return Outcome(next_call=call, exchange=exchange, sent=reply.sent)
 
@@ -212,7 +212,7 @@ class Pilot:
             response = dialect.parse(ctx, reply)
         finally:
             getattr(reply.chunks, "close", lambda: None)()
-        outcome = _landed(task, response, reply, ctx.now)
+        outcome = _landed(flight, response, reply, ctx.now)
         outcome.streamed = task.streamed
         return outcome
 
@@ -298,11 +298,14 @@ def rule(task: Task, outcome: Outcome, now: float) -> Ruling:
     ))
 
 
-def _landed(task: Task, response: APIResponse, reply: HttpReply, wall_now: float) -> Outcome:
-    reader, failure = task.call.reader, reply.failure
+def _landed(flight: Flight, response: APIResponse, reply: HttpReply, wall_now: float) -> Outcome:
+    task, failure = flight.task, reply.failure
+    reader = task.call.reader
     response.prompt = task.prompt  # as it was given, without what was fetched for it
     if failure is None:
-        outcome = Outcome(response, sent=reply.sent, nothing_left=exhausted_for(reply.headers, wall_now))
+        outcome = Outcome(response, sent=reply.sent)
+        if reply.status == 429 or not reply.finished_at or reply.finished_at >= flight.lane.quota.listen_at:
+            outcome.limits = rate_limits(reply.headers, wall_now)
         if reader is not None:
             outcome.misfit = _read(task, reader, response)
         return outcome

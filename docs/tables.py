@@ -20,14 +20,14 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from deluge import engine, landing, lanes, retry, routing, scheduler  # noqa: E402
+from deluge import adaptation, engine, landing, lanes, retry, routing, scheduler  # noqa: E402
 from deluge._plugins import load, names  # noqa: E402
 from deluge.cli import arguments  # noqa: E402
 from deluge.config import ClientConfig  # noqa: E402
 from deluge.dialects import _verdicts  # noqa: E402
 from deluge.dialects._form import formed  # noqa: E402
 from deluge.errors import ERROR_KINDS, error_class  # noqa: E402
-from deluge.limits import estimate, health, pace  # noqa: E402
+from deluge.limits import estimate, pace  # noqa: E402
 from deluge.models.registry import get_model, models, providers  # noqa: E402
 from deluge.params import SamplingParams  # noqa: E402
 from deluge.prompt import Conversation  # noqa: E402
@@ -62,15 +62,18 @@ def number(value: object) -> str:
 MEANINGS = {
     "model_names": "a model, or a list of them: the pool. See [Models](models.md)",
     "name": "what displays and logs call the client",
-    "max_requests_per_minute": "`None`: no limit",
+    "max_requests_per_minute": "a promise; `\"auto\"`: what the provider allows; `None`: no limit",
     "max_tokens_per_minute": "input and output together; `None`: no limit",
-    "max_concurrent_requests": "requests at the same time (slots)",
+    "max_concurrent_requests": "requests at the same time (slots), or `\"auto\"`",
     "model_limits": "limits of single models, inside the client's: `{\"gpt-4.1\": Limits(requests_per_minute=500)}`",
     "quota": "limits that several processes share: a `FileQuota`, a `RedisQuota` or its URL. See "
              "[Shared quota](shared-quota.md)",
     "limit_mode": "`rolling` (strict) or `bucket` (full at the start, refilled continuously)",
     "sampling_params": "one `SamplingParams` for all models, or one for each; dicts will do",
-    "model_weights": "shares of the traffic, one for each model; they need not add up to 1. 0: fallback only",
+    "adaptation": "an `Adaptation`: how limits are learned and how 429s are met. "
+                  "See [Limits and retries](limits-and-retries.md)",
+    "model_weights": "shares of the traffic, one for each model; they need not add up to 1. 0: fallback only. "
+                     "`dynamic`: whichever model can take a prompt soonest",
     "fallback_models": "asked only when another model could not answer",
     "max_attempts": "attempts for a prompt, on all models together",
     "request_timeout": "seconds for one attempt, from the connection to the last byte. In a stream: to the first byte, "
@@ -110,10 +113,14 @@ MEANINGS = {
 }
 
 
+def _shown(name: str, default: object) -> object:
+    return None if name == "adaptation" else default
+
+
 def settings() -> str:
     rows = []
     for name, field in ClientConfig.model_fields.items():
-        rows.append((f"`{name}`", number(field.get_default(call_default_factory=True)), MEANINGS[name]))
+        rows.append((f"`{name}`", number(_shown(name, field.get_default(call_default_factory=True))), MEANINGS[name]))
     return table(("argument", "default", "what it is"), rows)
 
 
@@ -297,7 +304,8 @@ def blocking() -> str:
 
 
 def figures() -> str:
-    rules = health.CooldownRules()
+    learning = adaptation.Adaptation()
+    rules = learning.cooldown
     rows = [
         ("in flight at once when a client's burst begins",
          f"{pace.CLIENT_START}, doubling every {pace.CLIENT_DOUBLING * 1000:.0f} ms"),
@@ -314,6 +322,19 @@ def figures() -> str:
         ("added to a cooldown by chance", f"up to {rules.spread:.0%}, at most {rules.spread_most:g} s"),
         ("in flight after a cooldown", f"{rules.recovery_start}, doubling every {rules.recovery_doubling:g} to "
          f"{rules.recovery_doubling * 1.5:g} s"),
+        ("headers of replies are read every", f"{learning.listen_every:g} s, more often when little is left"),
+        ("a limit that rises in the headers is followed by", f"{learning.grow:.0%} per second (one that falls, at once)"),
+        ("in flight before the first reply, where the limit is `\"auto\"`",
+         f"{learning.auto_start}, doubling every {learning.auto_doubling:g} s"),
+        ("starts, where the provider slices its minute", f"evenly, at {learning.headroom:.0%} of the limit"),
+        ("… it is taken to slice on", f"headers that say so, or {learning.pace_evidence} 429s within "
+         f"{learning.pace_memory:g} s that are {learning.pace_share:.0%} of what was sent in between"),
+        ("… and met with 429s all the same", f"the pace falls to what passed, stays there for {learning.pace_plateau:g} s, "
+         f"and has doubled {learning.pace_doubling:g} s later"),
+        ("slots after a cooldown that 429s began", f"{learning.slots_cut:.0%} of what was in flight, and one more for "
+         "each round of good replies"),
+        ("slots, where they are `\"auto\"`", f"{learning.slots_start}, doubling each round up to {learning.slots_most:,}; "
+         f"times {learning.slots_ease:g} when a token takes {learning.slow:g} times as long as usual"),
         ("the first backoff of a prompt", f"0 to {retry.MULTIPLIER:g} s by chance"),
         ("each further one", f"twice the range, up to {retry.LONGEST_BACKOFF:g} s"),
         ("added to a Retry-After by chance", f"up to {retry.JITTER:.0%}"),

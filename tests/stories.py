@@ -44,7 +44,7 @@ class Story:
     """A scheduler, its clock, and what has come out of it so far."""
 
     def __init__(
-        self, *, slots: int = 10, rpm: float | None = None, tpm: float | None = None, seed: int = 0, **scheduler: Any,
+        self, *, slots: int = 10, rpm: Any = None, tpm: Any = None, seed: int = 0, **scheduler: Any,
     ) -> None:
         self.now = 1_000.0
         self.tracker = StatusTracker(clock=lambda: self.now)
@@ -69,6 +69,11 @@ class Story:
             router=Router([row.id for row in rows], weights or [1.0] * len(rows)), policy=RetryPolicy(**policy),
             receiver=None, request_timeout=timeout, fallbacks=tuple(fallbacks), background_timeout=background,
         )
+
+    @staticmethod
+    def prompt() -> Conversation:
+        """What everybody asks here."""
+        return PROMPT
 
     def submit(self, call: Call, count: int = 1, *, size: int = 40, **task: Any) -> list[Task]:
         """New prompts of a call, and what starts because of them."""

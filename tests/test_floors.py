@@ -31,7 +31,7 @@ FLOORS = {
     # 1 content
     "prompt": 1, "tools": 1,
     # 0 words
-    "errors": 0, "params": 0, "usage": 0, "wire": 0, "_sse": 0, "_eventstream": 0, "_json": 0, "_plugins": 0,
+    "errors": 0, "adaptation": 0, "params": 0, "usage": 0, "wire": 0, "_sse": 0, "_eventstream": 0, "_json": 0, "_plugins": 0,
     "_env": 0, "_log": 0, "_urls": 0,
     "_retry_after": 0, "_version": 0,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from random import Random
 
 import pytest
@@ -370,19 +371,27 @@ def test_a_lanes_ramp_starts_with_a_second_of_its_limit_and_grows_with_good_repl
 # --- pace ---------------------------------------------------------------------------------------------------------
 
 
-def starts_until(pace: Pace, now: float, end: float, share_of_429s: float = 0.0) -> list[float]:
-    starts, rng = [], Random(1)
+def starts_until(pace: Pace, now: float, end: float, most: float = 1e9, back: float = 0.02) -> tuple[list[float], int]:
+    """Starts whenever it may; a provider that lets ``most`` in per second answers the others with 429 soon after."""
+    starts: list[float] = []
+    slices: Counter[int] = Counter()
+    refused: deque[tuple[float, float]] = deque()
+    missed = 0
     while now < end:
+        while refused and refused[0][0] <= now:
+            pace.limited(now, refused.popleft()[1], 1.0 - now % 1.0)
         wait = pace.check(now)
-        if wait:
-            now += wait
-        else:
-            pace.took(now)
-            starts.append(now)
-            if rng.random() < share_of_429s:
-                pace.limited(now)
-            now += 0.0002
-    return starts
+        if wait > 0.0:
+            now += min(wait, back)
+            continue
+        pace.took(now)
+        starts.append(now)
+        slices[int(now)] += 1
+        if slices[int(now)] > most:
+            missed += 1
+            refused.append((now + back, now))
+        now += 0.0002
+    return starts, missed
 
 
 def begin(pace: Pace, now: float) -> Pace:
@@ -397,62 +406,77 @@ def test_single_429s_among_many_starts_never_pace_a_lane():
     for number in range(20_000):
         pace.took(number / 4500)
         if rng.random() < 0.02:
-            pace.limited(number / 4500)
+            pace.limited(number / 4500, number / 4500)
     assert not pace.active
     for second in range(100):
         pace.limited(1000.0 + second)
     assert not pace.active, "one a second, with nothing started, is a slow drip"
 
 
-def test_a_slow_drip_does_not_slow_an_active_pace_down():
-    pace = begin(Pace(6000), 0.0)
-    starts_until(pace, 0.0, 25.0, share_of_429s=0.01)
-    assert pace.rate == pytest.approx(100.0)
-    starts_until(pace, 25.0, 29.0, share_of_429s=0.3)
-    assert pace.rate < 80.0
-
-
-def test_pace_is_open_until_429s_come_and_then_keeps_every_second_under_its_share():
+def test_pace_is_open_until_429s_come_and_then_spreads_the_starts_evenly():
     pace = Pace(6000)
     assert pace.check(0.0) == 0.0 and not pace.active
-    begin(pace, 0.0)
-    starts = starts_until(pace, 0.0, 20.0)
-    assert 0.98 * 2000 <= len(starts) <= 2025
-    assert all(sum(at <= other < at + 0.999 for other in starts) <= 100 for at in starts[::17])
+    starts, missed = starts_until(pace, 0.0, 20.0, most=100)
+    assert pace.active and len(starts) - missed >= 0.98 * 2000
+    assert missed <= 120, "what was sent before the first 429s came back, and little after"
+    late = [at for at in starts if at > 2.0]
+    assert all(sum(at <= other < at + 0.999 for other in late) <= 106 for at in late[::17])
 
 
-def test_pace_probes_slowly_falls_back_to_its_share_and_ends():
+def test_pace_falls_to_what_passes_stays_there_and_grows_again():
     pace = begin(Pace(6000), 0.0)
-    pace.check(30.0)
-    assert pace.rate == pytest.approx(110.0)
-    pace.limited(31.0)
-    pace.limited(31.1)
-    assert pace.rate == pytest.approx(100.0), "back to its share, once a second"
-    pace.limited(33.0)
-    assert pace.rate == pytest.approx(90.0)
-    pace.check(38.0)
+    starts_until(pace, 1.0, 4.0, most=50)
+    assert 45.0 <= pace.rate <= 75.0
+    starts, missed = starts_until(pace, 4.0, 34.0, most=50)
+    assert missed <= 0.03 * len(starts) and len(starts) - missed >= 0.85 * 30 * 50
+    starts_until(pace, 34.0, 64.0)
+    assert not pace.active or pace.rate >= 95.0, "the limit is as high as before"
+
+
+def test_a_pace_that_meets_no_more_429s_ends_but_not_untried():
+    pace = begin(Pace(6000), 0.0)
+    assert pace.check(300.0) == 0.0 and pace.active, "nothing was started meanwhile"
+    starts_until(pace, 300.0, 330.0)
+    assert not pace.active
+
+
+def test_a_pace_that_the_headers_asked_for_never_passes_its_share():
+    pace = Pace(6000, 60_000)
+    pace.pin(0.0)
     assert pace.rate == pytest.approx(99.0)
-    now = 38.0
-    while pace.active:
-        now += 30.0
-        pace.check(now)
-    assert 300.0 < now < 2000.0
+    starts, missed = starts_until(pace, 0.0, 60.0, most=100)
+    assert not missed and len(starts) >= 0.985 * 6000
+    for _ in range(12):
+        pace.limited(60.0, 59.9)
+    assert 94.0 <= pace.rate < 99.0, "a small step: the limit is known"
+    pace.follow(3000, 60_000, 61.0)
+    assert pace.rate == pytest.approx(49.5)
+    pace.follow(6000, 60_000, 62.0)
+    starts_until(pace, 62.0, 72.0)
+    assert pace.rate == pytest.approx(99.0)
+
+
+def test_a_pace_spreads_tokens_too_and_gives_back_what_was_not_used():
+    pace = Pace(6000, 60_000)
+    pace.pin(0.0)
+    pace.took(0.0, 990)
+    assert pace.check(0.5) == pytest.approx(0.47, abs=0.06)
+    pace.corrected(-900)
+    assert pace.check(0.5) == 0.0
 
 
 def test_pace_without_a_limit_measures_the_burst():
     pace = Pace(None)
     for n in range(200):
         pace.took(1.0 + n / 200)
-    for n in range(39):
-        pace.limited(1.999)
-    assert not pace.active
-    pace.limited(1.999)
-    assert pace.rate == pytest.approx(180.0)
+    for n in range(40):
+        pace.limited(1.999, 1.8 + n / 200)
+    assert 150.0 <= pace.rate <= 199.0
 
 
 def test_pace_of_a_low_limit_still_moves():
     pace = begin(Pace(6), 0.0)
-    assert len(starts_until(pace, 0.0, 29.0)) == 3
+    assert len(starts_until(pace, 0.0, 29.0)[0]) == 3
 
 
 # --- cooldowns ----------------------------------------------------------------------------------------------------

@@ -69,9 +69,9 @@ def _client_flags(parser: argparse.ArgumentParser) -> None:
     add("--base-url", metavar="URL", help="an OpenAI-compatible server: http://localhost:8000/v1")
     add("--config", metavar="FILE", help="client settings as YAML; flags win over it")
     add = parser.add_argument_group("limits").add_argument
-    add("--rpm", metavar="N", type=_count, help="requests per minute (1,000)")
-    add("--tpm", metavar="N", type=_count, help="tokens per minute (100,000)")
-    add("--concurrency", metavar="N", type=_count, help="requests at the same time (225)")
+    add("--rpm", metavar="N", type=_limit, help="requests per minute (1,000); auto: what the provider allows")
+    add("--tpm", metavar="N", type=_limit, help="tokens per minute (100,000), or auto")
+    add("--concurrency", metavar="N", type=_limit, help="requests at the same time (225), or auto")
     add("--timeout", metavar="S", type=_seconds, help="seconds per attempt (30)")
     add("--cache", metavar="FILE", help="answers that were bought before are taken from this file, new ones go into it")
     loudness = parser.add_mutually_exclusive_group()
@@ -130,6 +130,15 @@ def _count(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
     return value
+
+
+def _limit(text: str) -> int | str:
+    if text.lower() == "auto":
+        return "auto"
+    try:
+        return _count(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up, or auto") from None
 
 
 def _port(text: str) -> int:

@@ -32,9 +32,6 @@ _NAMES: tuple[tuple[str, float | None, str, str, str], ...] = tuple(
 )
 
 
-_REMAINING = tuple(names[3] for names in _NAMES)
-
-
 @dataclass(frozen=True, slots=True)
 class Quota:
     """One limit. ``counter`` is requests, tokens, input_tokens or output_tokens.
@@ -83,14 +80,6 @@ def rate_limits(headers: Mapping[str, str], now: float = 0.0) -> RateLimitInfo:
             )
             found = [quota] if found is None else [*found, quota]
     return NOTHING_SAID if found is None else RateLimitInfo(tuple(found))
-
-
-def exhausted_for(headers: Mapping[str, str], now: float = 0.0) -> float | None:
-    """Seconds until there is room again, when a header says that nothing remains; cheap when none does."""
-    for name in _REMAINING:
-        if headers.get(name) == "0":
-            return rate_limits(headers, now).exhausted_for
-    return None
 
 
 def seconds_until(text: str | None, now: float) -> float | None:

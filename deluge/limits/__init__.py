@@ -3,18 +3,24 @@
     QuotaBucket      requests and tokens per minute, together or not at all
     TokenEstimator   how many tokens to reserve for a prompt
     Ramp             how many may be in flight while a burst grows
-    Pace             small bursts for a provider that slices its minute
+    Pace             an even pace for a provider that slices its minute
     LaneHealth       when a lane cools down, and how it comes back
+    Slots            how many of a lane may be in flight
+    LaneQuota        all limits of one lane: its own, and what the provider's headers say
+    Adaptation       the constants of all that
 """
 
 from deluge.limits.bucket import Bucket, BucketSnapshot, QuotaBucket
 from deluge.limits.estimate import TokenEstimator
-from deluge.limits.health import CooldownRules, LaneHealth
+from deluge.limits.health import LaneHealth
 from deluge.limits.ledger import MIN_WAIT, Mode, Reservation
 from deluge.limits.notices import LaneNotice
 from deluge.limits.pace import Pace, Ramp
+from deluge.limits.quota import Claim, Counting, LaneQuota
+from deluge.adaptation import Adaptation, CooldownRules
+from deluge.limits.slots import Slots
 
 __all__ = [
-    "MIN_WAIT", "Bucket", "BucketSnapshot", "CooldownRules", "LaneHealth", "LaneNotice", "Mode", "Pace",
-    "QuotaBucket", "Ramp", "Reservation", "TokenEstimator",
+    "MIN_WAIT", "Adaptation", "Bucket", "BucketSnapshot", "Claim", "CooldownRules", "Counting", "LaneHealth", "LaneNotice",
+    "LaneQuota", "Mode", "Pace", "QuotaBucket", "Ramp", "Reservation", "Slots", "TokenEstimator",
 ]

@@ -3,36 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from random import Random
 
 from deluge.limits.ledger import MIN_WAIT
 from deluge.limits.pace import OPEN, SETTLED, Ramp
-
-
-@dataclass(frozen=True, slots=True)
-class CooldownRules:
-    """What counts as evidence, and what follows from it. Times in seconds.
-
-    A cooldown starts on ``in_a_row`` 429s, on ``of_last`` of the ``last`` replies, or when nothing remains. It lasts as
-    long as the provider asked, else ``first`` (``first_scattered`` when good replies came between), doubled on each
-    repetition up to ``longest_default``; ``calm_after`` good replies end the series. Up to ``spread`` of it, but at
-    most ``spread_most``, is added by chance, so that lanes and processes do not wake up together. Then
-    ``recovery_start`` may be in flight, doubled every ``recovery_doubling``.
-    """
-
-    in_a_row: int = 3
-    of_last: int = 5
-    last: int = 25
-    first: float = 2.0
-    first_scattered: float = 0.25
-    longest_default: float = 60.0
-    longest: float = 86_400.0
-    calm_after: int = 25
-    spread: float = 0.1
-    spread_most: float = 5.0
-    recovery_start: int = 4
-    recovery_doubling: float = 0.5
+from deluge.adaptation import CooldownRules
 
 
 class LaneHealth:

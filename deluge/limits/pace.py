@@ -1,10 +1,11 @@
-"""How fast a burst may grow: caps on what is in flight, and small slices for a provider that slices its minute."""
+"""How fast a burst may grow: caps on what is in flight, and an even pace for a provider that slices its minute."""
 
 from __future__ import annotations
 
 from collections import deque
 
 from deluge.limits.ledger import MIN_WAIT
+from deluge.adaptation import Adaptation
 
 CLIENT_START = 100  # in flight at once when a burst begins
 CLIENT_DOUBLING = 0.05
@@ -12,6 +13,14 @@ LANE_START = 10  # at least, or one second's worth of the lane's requests
 LANE_DOUBLING = 0.25
 REST = 10.0  # a burst ends when nothing was in flight for so long
 OPEN = 1_000_000_000  # a cap that binds nobody
+KEPT = 1_024  # starts and 429s that a pace looks back on
+GROWS_EVERY = 0.25  # seconds
+FULL = 1.0  # seconds: the longest slice of a minute that is reckoned with
+JUDGED_EVERY = 0.5  # seconds between two cuts of a pace
+TRIED = 30  # starts after a cut without which a pace does not grow
+LEAST_CUT, LEAST_SHARE, MOST_CUT = 0.01, 0.01, 0.5
+MOST_PINNED, PINNED_GROWTH = 0.05, 0.005  # where the limit is known: the largest cut, and the growth per second
+LOWEST = 1.0 / 60.0  # starts per second that a pace leaves
 SETTLED = 60.0  # what next_change() says when nothing will change by itself
 
 
@@ -90,35 +99,29 @@ class Ramp:
 
 
 class Pace:
-    """Small bursts for a provider that slices the minute: open until 429s come inside our own limits.
+    """Starts spread evenly, for a provider that gives its minute out in slices: open until something speaks for it.
 
-    A few 429s among many starts say nothing: it begins with ``evidence`` of them within two seconds that are also a
-    share ``begin_share`` of what was started then, and slows down on a share of ``slow_share``.
-
-    Then no ``slice_in`` seconds start more than their share of the limit (of the burst that was measured, where there
-    is no limit). A further 429 falls back to that share, or to ``cut`` of what was below it. ``relax`` is the growth:
-    every ``regain_in`` seconds without a 429 up to the share, every ``probe_in`` seconds above it, twice as slowly
-    after each probe that failed; far above it the pace ends.
+    What speaks for it: headers that say so (``pin``), or 429s inside our own limits that are most of what was sent
+    since the first of them. Then requests and tokens leave at ``headroom`` of their limits, or of what passed where no
+    limit is known. 429s under a pace cut it to what passed; there it stays for a while and then grows faster and
+    faster, up to the headroom where the slices are known, else until it meets 429s again or is far above the limit.
     """
 
-    __slots__ = ("limit", "rate", "_slice_in", "_relax", "_regain_in", "_probe_in", "_cut", "_share", "_failed",
-                 "_starts", "_span", "_relax_at", "_deaf_until", "_second", "_seen", "_seen_before", "_missed",
-                 "_missed_before", "_evidence", "_begin_share", "_slow_share")
+    __slots__ = ("limit", "tokens", "rate", "pinned", "_rules", "_due", "_tokens_due", "_sent", "_missed",
+                 "_ceiling", "_cut_at", "_judge_at", "_deaf_until", "_grown_at", "_taken")
 
-    def __init__(self, requests_per_minute: float | None, *, slice_in: float = 0.25, relax: float = 1.1,
-                 regain_in: float = 5.0, probe_in: float = 30.0, cut: float = 0.9, evidence: int = 5,
-                 begin_share: float = 0.2, slow_share: float = 0.05) -> None:
+    def __init__(self, requests_per_minute: float | None, tokens_per_minute: float | None = None,
+                 rules: Adaptation | None = None) -> None:
         self.limit = requests_per_minute
+        self.tokens = tokens_per_minute
         self.rate = 0.0  # starts per second; 0.0 while everything may start
-        self._slice_in, self._relax, self._cut = slice_in, relax, cut
-        self._regain_in, self._probe_in = regain_in, probe_in
-        self._share = 0.0
-        self._failed = 0
-        self._starts: deque[float] = deque(maxlen=1)
-        self._span = slice_in
-        self._relax_at = self._deaf_until = 0.0
-        self._evidence, self._begin_share, self._slow_share = evidence, begin_share, slow_share
-        self._second = self._seen = self._seen_before = self._missed = self._missed_before = 0
+        self.pinned = False
+        self._rules = rules or Adaptation()
+        self._due = self._tokens_due = 0.0
+        self._sent: deque[float] = deque(maxlen=KEPT)  # the latest starts
+        self._missed: deque[float] = deque(maxlen=KEPT)  # when the latest 429s had been sent
+        self._taken = 0  # starts since the latest cut
+        self._ceiling = self._cut_at = self._judge_at = self._deaf_until = self._grown_at = 0.0
 
     def __repr__(self) -> str:
         return f"<Pace {self.rate:.1f} starts/s>" if self.rate else "<Pace open>"
@@ -130,59 +133,103 @@ class Pace:
 
     def check(self, now: float) -> float:
         """0.0 when a start is due, else seconds to wait."""
-        if self.rate and now >= self._relax_at:
-            self._grow(now)
-        starts = self._starts
-        if not self.rate or len(starts) < (starts.maxlen or 1):
-            return 0.0
-        wait = starts[0] + self._span - now
-        return 0.0 if wait <= 1e-9 else max(MIN_WAIT, wait)
-
-    def took(self, now: float) -> None:
-        """A start was admitted."""
-        if int(now) > self._second:
-            self._tick(int(now))
-        self._seen += 1
-        self._starts.append(now)
-
-    def limited(self, now: float) -> None:
-        """A 429 inside our own limits: enough of them begin the pace, or slow it down at most once a second."""
-        if int(now) > self._second:
-            self._tick(int(now))
-        self._missed += 1
-        missed, seen = self._missed + self._missed_before, self._seen + self._seen_before
-        few = missed < (self._slow_share * seen if self.rate else max(self._evidence, self._begin_share * seen))
-        if few or now < self._deaf_until:
-            return
-        self._missed = self._missed_before = 0
         if not self.rate:
-            self._share = self.limit / 60.0 if self.limit else max(self._seen, self._seen_before, 1) * self._cut
-            self._set(self._share, now)
-        elif self.rate > self._share:
-            self._failed += 1
-            self._set(self._share, now)
-        else:
-            self._set(self.rate * self._cut, now)
-        self._deaf_until = now + max(1.0, self._span)
+            return 0.0
+        if now >= self._grown_at + GROWS_EVERY:
+            self._grow(now)
+        wait = max(self._due, self._tokens_due) - now
+        return 0.0 if wait <= 1e-9 or not self.rate else max(MIN_WAIT, wait)
 
-    def _tick(self, second: int) -> None:
-        """Begins to count another second, and keeps the one before it."""
-        following = second == self._second + 1
-        self._seen_before, self._missed_before = (self._seen, self._missed) if following else (0, 0)
-        self._second, self._seen, self._missed = second, 0, 0
+    def took(self, now: float, tokens: int = 0) -> None:
+        """A start was admitted."""
+        self._sent.append(now)
+        if self.rate:
+            self._taken += 1
+            late = now - self._rules.pace_credit
+            self._due = max(self._due, late) + 1.0 / self.rate
+            if self.tokens:
+                self._tokens_due = max(self._tokens_due, late) + tokens / self._token_rate
+
+    def corrected(self, difference: int) -> None:
+        """A reservation turned out to be so many tokens too small (or, below zero, too large)."""
+        if self.rate and self.tokens:
+            self._tokens_due += difference / self._token_rate
+
+    def follow(self, requests_per_minute: float | None, tokens_per_minute: float | None, now: float) -> None:
+        """Other limits: at once where they are lower."""
+        lower = self.rate and self.limit and requests_per_minute and requests_per_minute < self.limit
+        self.limit, self.tokens = requests_per_minute, tokens_per_minute
+        if lower:
+            self.rate = self._ceiling = min(self.rate, self._top)
+        elif self.rate and self.pinned and self._ceiling >= self.rate:
+            self.rate = self._ceiling = self._top or self.rate
+
+    def pin(self, now: float) -> None:
+        """The provider's headers say that it slices."""
+        if not self.pinned and self.limit:
+            self.pinned = True
+            self._begin(min(self.rate or self._top, self._top), now)
+
+    def limited(self, now: float, sent_at: float | None = None, retry_after: float | None = None) -> bool:
+        """A 429 inside our own limits, to what was sent at that time; True when it begins the pace or slows it down."""
+        if now < self._deaf_until:
+            return False
+        rules, missed = self._rules, self._missed
+        missed.append(now if sent_at is None else sent_at)
+        while missed and missed[0] < now - rules.pace_memory:
+            missed.popleft()
+        if self.rate:
+            return now >= self._judge_at and self._slow_down(now)
+        if len(missed) < rules.pace_evidence:
+            return False
+        if len(missed) < rules.pace_share * self._between(min(missed), max(missed)):
+            return False
+        passed = self._between(now - 1.0, now) - len(missed)
+        self._begin(self._top or max(1.0, passed) * rules.headroom, now)
+        self._due = now + min(retry_after or 0.0, FULL)
+        self._deaf_until = now + FULL  # the slice is full: what follows at once says nothing about the rate
+        return True
+
+    @property
+    def _top(self) -> float:
+        return self.limit / 60.0 * self._rules.headroom if self.limit else 0.0
+
+    @property
+    def _token_rate(self) -> float:
+        """Tokens per second: as much slower than their limit as the requests are."""
+        share = self.rate * 60.0 / self.limit if self.limit else self._rules.headroom
+        return (self.tokens or 0.0) / 60.0 * min(share, self._rules.headroom)
+
+    def _between(self, begin: float, end: float) -> int:
+        return sum(1 for at in self._sent if begin - 1e-9 <= at <= end + 1e-9)
+
+    def _begin(self, rate: float, now: float) -> None:
+        self.rate = self._ceiling = rate
+        self._due, self._tokens_due = max(self._due, now), max(self._tokens_due, now)
+        self._cut_at = self._grown_at = now
+        self._judge_at = now + JUDGED_EVERY
+        self._taken = 0
+        self._missed.clear()
+
+    def _slow_down(self, now: float) -> bool:
+        """Falls to the share of the last second's starts that passed."""
+        sent, missed = max(1.0, self.rate, self._between(now - 1.0, now)), len(self._missed)
+        if missed < max(2.0, LEAST_SHARE * sent):
+            return False
+        most = MOST_PINNED if self.pinned else MOST_CUT
+        self._begin(max(LOWEST, self.rate * (1.0 - min(most, max(LEAST_CUT, missed / sent)))), now)
+        return True
 
     def _grow(self, now: float) -> None:
-        if self.rate < self._share:
-            self._set(min(self._share, self.rate * self._relax), now)
-        elif self.rate * self._relax > 2.0 * self._share:
-            self.rate, self._failed = 0.0, 0
-        else:
-            self._set(self.rate * self._relax, now)
-
-    def _set(self, rate: float, now: float) -> None:
-        self.rate = rate
-        size = max(1, int(rate * self._slice_in))
-        self._span = size / rate
-        self._starts = deque(self._starts, maxlen=size)
-        slow = self._probe_in * 2.0 ** min(self._failed, 4)
-        self._relax_at = now + (self._regain_in if rate < self._share else slow)
+        self._grown_at = now
+        if self.pinned and self.limit:
+            self.rate = min(self._top, self.rate * (1.0 + PINNED_GROWTH * GROWS_EVERY))
+            return
+        after = now - self._cut_at - self._rules.pace_plateau
+        if after <= 0.0 or self._taken < TRIED:
+            return
+        rate = self._ceiling * (1.0 + (after / self._rules.pace_doubling) ** 3)
+        if rate > self.rate:
+            self.rate = rate
+        if self.limit and self.rate > 2.0 * self.limit / 60.0:
+            self.rate = 0.0

@@ -7,10 +7,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, Union
 
+from deluge.errors import ConfigError
 from deluge.usage import Usage
 
+AUTO: Literal["auto"] = "auto"
+Auto = Literal["auto"]
+Limit = Union[float, int, Auto]
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 # Tiers that never cost the list price by default: without a price of their own their cost is not known.
 _PRICED_APART = frozenset({"flex", "priority", "fast", "batch"})
@@ -61,14 +65,23 @@ class Price:
 class Limits:
     """What an account or a model may use; None = no limit of its own, ``math.inf`` = none at all.
 
-    A model's own limits replace the client's defaults: None leaves the default, ``math.inf`` lifts it.
+    A model's own limits replace the client's defaults: None leaves the default, ``math.inf`` lifts it. ``"auto"`` is
+    whatever the provider turns out to allow.
     """
 
-    requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
-    input_tokens_per_minute: float | None = None
-    output_tokens_per_minute: float | None = None
-    concurrent_requests: int | None = None
+    requests_per_minute: Limit | None = None
+    tokens_per_minute: Limit | None = None
+    input_tokens_per_minute: Limit | None = None
+    output_tokens_per_minute: Limit | None = None
+    concurrent_requests: int | Auto | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("requests_per_minute", "tokens_per_minute", "input_tokens_per_minute", "output_tokens_per_minute",
+                     "concurrent_requests"):
+            value = getattr(self, name)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is not None and value != AUTO and not (number and value > 0):
+                raise ConfigError(f"Limits: {name} is a number above 0, \"auto\" or None, not {value!r}")
 
 
 UNLIMITED = Limits(math.inf, math.inf, math.inf, math.inf)

@@ -10,14 +10,15 @@ from typing_extensions import assert_type
 
 import deluge
 from deluge import (
-    AgentFuture, AgentRound, APIConnectionError, APIError, APIResponse, APIStatusError, APITimeoutError, Attempt, Audio,
-    AuthenticationError, BadRequestError, BudgetExceededError, CachePattern, CancelledError, ClosedError, ConfigError,
-    ContentFilterError, ContextLengthError, Conversation, DelugeError, File, FileQuota, Image, InputError, InternalServerError,
-    Interrupted, JournalError, Limits, LLMClient, MCPError, MCPServer, Message, MissingAPIKeyError, Model, NotFoundError,
-    OverloadedError, Part, PermissionDeniedError, PostprocessError, Price, Provider, QuotaExhaustedError,
-    RateLimitError, Raw, RedisQuota, Refusal, RequestTooLargeError, ResponseError, ResponseFuture, ResponseParseError,
-    SamplingParams, StatusSnapshot, StatusTracker, StreamDelta, Text, Thinking, Tool, ToolCall, ToolError, ToolResult,
-    ToolRun, Trajectory, UnknownModelError, Usage, find_models, get_model, register_model, register_provider,
+    Adaptation, AgentFuture, AgentRound, APIConnectionError, APIError, APIResponse, APIStatusError, APITimeoutError,
+    Attempt, Audio, AuthenticationError, BadRequestError, BudgetExceededError, CachePattern, CancelledError, ClosedError,
+    ConfigError, ContentFilterError, ContextLengthError, Conversation, CooldownRules, DelugeError, File, FileQuota, Image,
+    InputError, InternalServerError, Interrupted, JournalError, LaneLimits, Limits, LLMClient, MCPError, MCPServer,
+    Message, MissingAPIKeyError, Model, NotFoundError, OverloadedError, Part, PermissionDeniedError, PostprocessError,
+    Price, Provider, QuotaExhaustedError, RateLimitError, Raw, RedisQuota, Refusal, RequestTooLargeError, ResponseError,
+    ResponseFuture, ResponseParseError, SamplingParams, StatusSnapshot, StatusTracker, StreamDelta, Text, Thinking, Tool,
+    ToolCall, ToolError, ToolResult, ToolRun, Trajectory, UnknownModelError, Usage, find_models, get_model,
+    register_model, register_provider,
 )
 from deluge.testing import RehearsalServer
 from deluge.worklist import RecordWriter, Row, read_rows, record
@@ -43,6 +44,8 @@ assert_type(client.models, list[str])
 assert_type(client.open(total=3), LLMClient)
 assert_type(client.tracker, StatusTracker)
 assert_type(client.status(), StatusSnapshot)
+assert_type(client.limits(), tuple[LaneLimits, ...])
+assert_type(LLMClient("m", adaptation=Adaptation(cooldown=CooldownRules(first=1.0))), LLMClient)
 
 assert_type(client.process_prompts(["a", "b"]), list[APIResponse])
 assert_type(client.process_prompts(["a"], journal="run.jsonl", durable="each", retry_failed=True), list[APIResponse])
