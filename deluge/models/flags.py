@@ -54,6 +54,8 @@ FLAGS: dict[str, str] = {
     "thinking_hidden": "shows its thoughts only when asked to (display: summarized)",
     "thinking_switch": "turns thinking on and off by thinking: {type: enabled|disabled} in chat completions",
     "reasoning_object": "takes reasoning: {effort, max_tokens} in chat completions instead of reasoning_effort",
+    "reasoning_format": "writes its thoughts into its text unless they are asked for apart (reasoning_format: parsed)",
+    "reasoning_split": "writes its thoughts into its text unless told to split them off, and wants them back",
     "reasoning_content_back": "the reasoning of its tool calls must be sent back as reasoning_content",
     "claude_seals": "reads the sealed thoughts of Claude, whichever provider served it",
     "thought_signatures": "the signatures of its tool calls must be sent back",

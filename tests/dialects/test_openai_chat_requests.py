@@ -403,3 +403,11 @@ def test_four_stop_sequences() -> None:
     data, notes = beyond(model("four_stops"), params={"stop": tuple("abcdef")})
     assert data["stop"] == list("abcd") and set(notes) == {"stop"}
     assert beyond(model(), params={"stop": tuple("abcdef")})[0]["stop"] == list("abcdef")
+
+
+def test_thoughts_are_asked_for_apart_from_the_answer() -> None:
+    assert body(model("reasoning_format"))["reasoning_format"] == "parsed" and "reasoning_split" not in body(model())
+    row, detail = model("reasoning_split"), {"type": "reasoning.text", "id": "r1", "text": "Hm"}
+    said = Message("assistant", (Thinking("Hm", None, "openai_chat", raw=detail), Text("A")))
+    seen = body(row, Conversation().user("Hi").add(said).user("Go"))
+    assert seen["reasoning_split"] is True and seen["messages"][1]["reasoning_details"] == [detail]

@@ -40,6 +40,7 @@ def fragments(ctx: RequestContext) -> tuple[Fragment, tuple[Note, ...]]:
         **_sampling(template, reasoning, notes),
         **_limit(template),
         **_reasoning(template, effort, notes),
+        **_thoughts_apart(template),
         **_logprobs(template, reasoning, notes),
         **_stop_and_seed(template, notes),
         **_verbosity(template, notes),
@@ -80,6 +81,13 @@ def _sampling(template: RequestTemplate, reasoning: bool, notes: Notes) -> Fragm
 def _limit(template: RequestTemplate) -> Fragment:
     name = "max_tokens" if template.model.has("uses_max_tokens") else "max_completion_tokens"
     return {name: template.params.max_new_tokens}
+
+
+def _thoughts_apart(template: RequestTemplate) -> Fragment:
+    """Thoughts are no part of an answer: hosts that mix the two are told so (Groq, MiniMax)."""
+    if template.model.has("reasoning_format"):
+        return {"reasoning_format": "parsed"}
+    return {"reasoning_split": True} if template.model.has("reasoning_split") else {}
 
 
 def _reasoning(template: RequestTemplate, effort: str | None, notes: Notes) -> Fragment:

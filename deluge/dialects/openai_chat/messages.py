@@ -69,7 +69,7 @@ class _Words:
         if model.has("no_system_role"):
             self.system = "user"
         self.thinks_back = model.has("reasoning_content_back")
-        self.details_back = model.has("reasoning_object")
+        self.details_back = model.has("reasoning_object") or model.has("reasoning_split")
         self.signed = model.has("thought_signatures")
         self.short_ids = model.has("short_tool_ids")
         self.strict = model.has("strict_body")

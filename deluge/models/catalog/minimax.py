@@ -10,8 +10,10 @@ PROVIDER = Provider(
     "minimax", "https://api.minimax.io/v1", key_env=("MINIMAX_API_KEY",), flags=frozenset({"uses_max_tokens"}),
 )
 row = rows_of(PROVIDER)
-_M2 = PLAIN.but("supports_tools reasoning always_reasons", context=204_800)
-_M3 = PLAIN.but("supports_tools supports_images reasoning thinks_by_default thinking_switch thinking_disabled_ok")
+_M2 = PLAIN.but("supports_tools reasoning always_reasons reasoning_split", context=204_800)
+_M3 = PLAIN.but(
+    "supports_tools supports_images reasoning thinks_by_default thinking_switch thinking_disabled_ok reasoning_split",
+)
 # https://platform.minimax.io/docs/api-reference/text-anthropic-api
 _ANTHROPIC = "https://api.minimax.io/anthropic/v1"
 _MESSAGES = f.IN_CLAUDES_FORMAT.but("thinks_by_default no_stop", context=1_000_000)
