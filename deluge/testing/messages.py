@@ -6,6 +6,7 @@ import datetime as dt
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from deluge import _json
 from deluge.testing.answers import Answer, Ask, answered, pieces, prefixes
@@ -25,24 +26,28 @@ _HEADERS = {"requests": "requests", "tokens": "tokens", "input_tokens": "input-t
 _WHY = "The rehearsal provider does not answer this."
 _SEARCH = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "rain"}}
 _MAX_EVENTS = 2000  # of one streamed text
+_ON_VERTEX = (":rawPredict", ":streamRawPredict")
+_OLD = "2023-06-01"
 
 Wire = dict[str, Any]
 
 
 class Messages:
-    """``POST …/messages`` and ``POST …/messages/count_tokens``, under any prefix."""
+    """``POST …/messages`` and ``POST …/messages/count_tokens``, under any prefix; ``…/models/NAME:rawPredict`` as Vertex."""
 
     name = "messages"
 
     def serves(self, method: str, path: str) -> bool:
         """Whether the path is one of the Messages API's."""
-        return method == "POST" and path.endswith(("/messages", "/messages/count_tokens"))
+        return method == "POST" and path.endswith(("/messages", "/messages/count_tokens", *_ON_VERTEX))
 
     def reply(self, request: Request, service: Service) -> Reply:
         """The message, or the error that the request deserves."""
-        body, counts = request.json, request.path.endswith("/count_tokens")
+        body, counts, headers = request.json, request.path.endswith("/count_tokens"), request.headers
+        if request.path.endswith(_ON_VERTEX):
+            body, headers = _from_vertex(request)
         try:
-            ask = asked({"max_tokens": 1, **body} if counts else body, request.headers, service.knows)
+            ask = asked({"max_tokens": 1, **body} if counts else body, headers, service.knows)
             if counts:
                 return Reply(body=_json.dumps({"input_tokens": ask.input_tokens}), headers=_id(request))
             caches = marks(body) > 0 and ask.input_tokens >= CACHE_FROM
@@ -106,6 +111,15 @@ class Messages:
             after = (("retry-after", str(math.ceil(decision.retry_after))),)
         return Reply(429, self.error(429, message), headers=(*reply.headers, *after), model=reply.model,
                      prompt=reply.prompt, identity=reply.identity)
+
+
+def _from_vertex(request: Request) -> tuple[Wire, Mapping[str, str]]:
+    """Vertex has the model in the path, and the version in the body."""
+    body = dict(request.json)
+    version = str(body.pop("anthropic_version", ""))
+    headers = {**request.headers, "anthropic-version": _OLD if version == "vertex-2023-10-16" else version}
+    name = unquote(request.path.rpartition("/")[2].rpartition(":")[0])
+    return {**body, "model": None if "model" in body else name}, headers
 
 
 def _id(request: Request) -> tuple[tuple[str, str], ...]:

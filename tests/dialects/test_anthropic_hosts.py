@@ -45,7 +45,7 @@ def call(name: str, key: str | None = "k", **params: Any) -> HttpCall:
 def test_where_a_host_is_asked(name: str, url: str, model: str, header: tuple[str, str]) -> None:
     made = call(name)
     assert made.url == url and json.loads(made.body)["model"] == model and made.headers[header[0]] == header[1]
-    assert made.headers["anthropic-version"] == ("2026-10-21" if name.startswith("claude-aws") else "2023-06-01")
+    assert made.headers["anthropic-version"] == ("2026-10-21" if "claude" in model or "my-" in model else "2023-06-01")
 
 
 @pytest.mark.parametrize("name, service", [

@@ -148,3 +148,31 @@ def test_the_sdk_works_against_the_rehearsal() -> None:
         with pytest.raises(anthropic.AuthenticationError):
             sdk.with_options(api_key="wrong").messages.create(**ask)
         sdk.close()
+
+
+@pytest.mark.parametrize("name, make, base", [
+    ("claude-5.5-opus-foundry", lambda url: anthropic.AnthropicFoundry(api_key="k", base_url=f"{url}/anthropic/"),
+     "/anthropic/v1"),
+    ("claude-5.5-opus-mantle", lambda url: anthropic.AnthropicBedrockMantle(
+        api_key="k", aws_region="us-east-1", base_url=f"{url}/anthropic"), "/anthropic/v1"),
+    ("claude-5.5-opus-vertex", lambda url: anthropic.AnthropicVertex(
+        access_token="k", region="global", project_id="p", base_url=f"{url}/v1"),
+     "/v1/projects/p/locations/global/publishers/anthropic/models/{model}"),
+])
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_sdk_asks_other_hosts_in_the_same_way(name: str, make: Any, base: str, stream: bool) -> None:
+    with RehearsalServer(latency=0.0, api_key="k") as server:
+        sdk, row = make(server.url), get_model(name)
+        asked = {"model": row.name, "max_tokens": 512, "messages": [{"role": "user", "content": "What is 6 * 7?"}]}
+        if stream:
+            with sdk.messages.stream(**asked) as events:
+                said = "".join(events.text_stream)
+        else:
+            said = sdk.messages.create(**asked).content[0].text
+        sdk.close()
+        theirs = server.requests[-1]
+        with LLMClient(name, base_url=server.url + base, api_key="k", progress=None) as client:
+            answer = list(client.stream_chat("What is 6 * 7?"))[-1] if stream else client.ask("What is 6 * 7?")
+        ours = server.requests[-1]
+    assert said == answer.completion == "42" and ours.path == theirs.path and ours.body == theirs.body
+    assert ours.headers.get("anthropic-version") == theirs.headers.get("anthropic-version")

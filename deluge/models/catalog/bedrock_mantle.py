@@ -11,7 +11,7 @@ from deluge.models.rows import Family, rows_of
 
 PROVIDER = Provider(
     "bedrock-mantle", "https://bedrock-mantle.{region}.api.aws/anthropic/v1", "anthropic",
-    key_env=("AWS_BEARER_TOKEN_BEDROCK", "AWS_BEDROCK_API_KEY", "BEDROCK_API_KEY"), flags=frozenset({"sigv4"}),
+    key_env=("AWS_BEARER_TOKEN_BEDROCK", "AWS_BEDROCK_API_KEY", "BEDROCK_API_KEY"), flags=frozenset({"sigv4", "dated_api"}),
     url_env={"region": "AWS_REGION AWS_DEFAULT_REGION"}, url_defaults={"region": "us-east-1"}, key_optional=True,
     service_tiers=("auto", "standard_only"), aliases=("mantle",),
 )

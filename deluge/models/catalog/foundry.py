@@ -13,7 +13,7 @@ from deluge.models.rows import Family, rows_of
 
 PROVIDER = Provider(
     "foundry", "https://{resource}.services.ai.azure.com/anthropic/v1", "anthropic",
-    key_env=("ANTHROPIC_FOUNDRY_API_KEY", "AZURE_API_KEY"), key_header="x-api-key",
+    key_env=("ANTHROPIC_FOUNDRY_API_KEY", "AZURE_API_KEY"), key_header="x-api-key", flags=frozenset({"dated_api"}),
     url_env={"resource": "ANTHROPIC_FOUNDRY_RESOURCE AZURE_RESOURCE"}, service_tiers=("auto", "standard_only"),
     aliases=("azure-anthropic",),
 )
