@@ -36,6 +36,12 @@ _here = threading.local()
 _folder: Folder[Message] = Folder()
 
 
+def renew_couriers() -> None:
+    """In a forked child: no courier runs here yet, whatever thread it was that forked."""
+    global _here
+    _here = threading.local()
+
+
 def on_courier() -> bool:
     """Whether this is the courier's thread: whoever waits here would wait for himself."""
     return getattr(_here, "yes", False)

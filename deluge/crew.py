@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import process_time as cpu
 from typing import Optional
 
 from deluge.lanes import NEVER
+from deluge.surroundings import greenlets
 from deluge.tasks import Flight, Outcome
 
 SOON = 64  # workers that are started as soon as there is work for them, where the lobby does the waiting
@@ -74,7 +76,14 @@ class Crew:
         return count
 
     def start(self, count: int, work: Callable[[], None]) -> None:
-        """Starts workers. Called without the lock, by the keeper of time."""
+        """Starts workers. Called without the lock, by the keeper of time.
+
+        Greenlets are started without the executor, which would hold a lock of the whole process while each begins.
+        """
+        if greenlets():
+            for _ in range(count):
+                threading.Thread(target=work, name="deluge-worker", daemon=True).start()
+            return
         if self._executor is None:
             self._executor = ThreadPoolExecutor(MOST, thread_name_prefix="deluge-worker")
         with contextlib.suppress(RuntimeError):  # closed meanwhile: nobody waits for these workers any more

@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from deluge import lifecycle
-from deluge.courier import Courier
+from deluge.courier import Courier, renew_couriers
 from deluge.crew import MOST, SOON, Crew
 from deluge.errors import ClosedError
 from deluge.lanes import NEVER
 from deluge.leasing import Leasing
+from deluge.lobby import Lobby, available
 from deluge.models.model import AUTO
-from deluge.lobby import AVAILABLE, Lobby
 from deluge.quota.words import Quota
 from deluge.stepping import Stepping, unsent
 from deluge.response import APIResponse
@@ -61,7 +61,7 @@ class Engine(Stepping):
         self.call_ids = itertools.count(1)
         self.calls: weakref.WeakSet[Call] = weakref.WeakSet()
         self.idle_after = IDLE_AFTER
-        self.crowd: float = CROWD if AVAILABLE else NEVER  # NEVER: each worker waits for its own reply
+        self.crowd: float = CROWD if available() else NEVER  # NEVER: each worker waits for its own reply
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._pilot = Pilot(self.transport, self.wall)
@@ -303,6 +303,9 @@ class Engine(Stepping):
         held = not self._lock.acquire(blocking=False)
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
+        if not available():  # any more
+            self.crowd = NEVER
+        renew_couriers()
         self._lobby.forget()
         self.transport.forget()
         self._pilot.forget()

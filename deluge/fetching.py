@@ -6,8 +6,8 @@ fetched is kept for the further attempts of the same prompt, as far as there is 
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 from weakref import WeakKeyDictionary
@@ -36,7 +36,7 @@ class Fetching:
 
     def __init__(self, transport: LeanTransport) -> None:
         self._transport = transport
-        self._lock = Lock()
+        self._lock = threading.Lock()
         self._kept: WeakKeyDictionary[Task, Made] = WeakKeyDictionary()
 
     def needed(self, dialect: Dialect, ctx: RequestContext) -> tuple[Medium, ...]:
@@ -78,7 +78,7 @@ class Fetching:
 
     def renew_lock(self) -> None:
         """In a forked child: another thread may have held the lock."""
-        self._lock = Lock()
+        self._lock = threading.Lock()
 
     @property
     def empty(self) -> bool:

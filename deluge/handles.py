@@ -219,8 +219,10 @@ class HandleBook(Generic[T]):
         return _as_completed(wanted, timeout)
 
     def after_fork(self) -> None:
-        """In a forked child: a new lock."""
-        self._lock = threading.Lock()
+        """In a forked child: a new lock. What this thread started is still its own."""
+        mine = self._of_thread()
+        self._lock, self._mine = threading.Lock(), threading.local()
+        self._mine.handles = mine
 
     def _of_thread(self) -> dict[int, NumberedFuture[T]]:
         mine: dict[int, NumberedFuture[T]] | None = getattr(self._mine, "handles", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import queue
 import threading
@@ -38,6 +39,7 @@ class Client(Protocol):
 engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 clients: weakref.WeakSet[Client] = weakref.WeakSet()
 exiting = False
+_start_new_thread: Any = _thread.start_new_thread  # of the threads that everything was made for
 
 
 def keep_time(engine_ref: weakref.ref[Engine], alarm: queue.SimpleQueue[None]) -> None:
@@ -86,6 +88,16 @@ def _after_fork() -> None:
         engine.after_fork()
     for client in list(clients):
         client.after_fork()
+
+
+def fit_threads() -> None:
+    """Before a call. gevent may have taken the threads' place since the last one, as gunicorn's gevent workers do it after
+    ``--preload``: locks of before would stop the whole process. So everything gets new ones, as after a fork.
+    """
+    global _start_new_thread
+    if _thread.start_new_thread is not _start_new_thread:
+        _start_new_thread = _thread.start_new_thread
+        _after_fork()
 
 
 _register = getattr(threading, "_register_atexit", None)

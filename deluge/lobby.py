@@ -8,21 +8,23 @@ what has to connect, to sign, to judge a failure or to stream goes to a worker.
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import os
 import select
 import threading
-from types import BuiltinFunctionType
 from typing import Any, Protocol
 
+from deluge.surroundings import greenlets
 from deluge.tasks import Flight, Outcome
 from deluge.worker import Parked, Pilot, broken
 
-# Where gevent or eventlet stand in for threads, waiting in the kernel would stop all of them.
-AVAILABLE = hasattr(select, "epoll") and isinstance(_thread.start_new_thread, BuiltinFunctionType)
 MOST = 256  # replies that are taken before the waiting list is looked at again
-EVENTS = select.EPOLLIN | select.EPOLLONESHOT if AVAILABLE else 0
+EVENTS = select.EPOLLIN | select.EPOLLONESHOT if hasattr(select, "epoll") else 0
+
+
+def available() -> bool:
+    """Whether replies can be awaited together here. Greenlets wait each by itself, which costs them little."""
+    return hasattr(select, "epoll") and not greenlets()
 
 
 class Desk(Protocol):
@@ -52,7 +54,7 @@ class Lobby:
 
     def open(self) -> bool:
         """Whether replies can be awaited here: not after ``stop``, nor without a thread or a file descriptor for it."""
-        if self._poll is None and AVAILABLE:
+        if self._poll is None and available():
             with self._lock:
                 if self._poll is None and not self._closed:
                     self._start()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import _thread
 import sys
+from types import BuiltinFunctionType
 from typing import Any
 
 from deluge import _log
@@ -11,6 +13,11 @@ from deluge.errors import ConfigError
 SPARE = 64  # file descriptors that are left to the rest of the process
 
 _said = _log.logger("engine")
+
+
+def greenlets() -> bool:
+    """Whether gevent or eventlet stand in for threads. Waiting in the kernel would stop all of them."""
+    return not isinstance(_thread.start_new_thread, BuiltinFunctionType)
 
 
 def check_threads() -> None:

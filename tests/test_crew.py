@@ -15,14 +15,14 @@ from rehearsing import client_of, our_threads
 
 from deluge.crew import LONG, SHORT, SOON, Crew, Job
 from deluge.lanes import NEVER
-from deluge.lobby import AVAILABLE
+from deluge.lobby import available
 from deluge.testing import RehearsalServer, rehearsal
 
 pytestmark = pytest.mark.slow
 
 __all__ = ["rehearsal"]
 
-CROWDS = [NEVER, 4, 0] if AVAILABLE else [NEVER]
+CROWDS = [NEVER, 4, 0] if available() else [NEVER]
 
 
 def jobs(count: int) -> list[Job]:
@@ -127,7 +127,7 @@ def test_a_strategy_that_takes_its_time_stops_nobody_else(rehearsal: RehearsalSe
         return 0.0
 
     with client_of(rehearsal, max_concurrent_requests=8, retry=tenacity.Retrying(wait=wait)) as client:
-        client._engine.crowd = 0 if AVAILABLE else NEVER
+        client._engine.crowd = 0 if available() else NEVER
         bad = client.start_nowait("[[fault 500 x1]] bad")
         assert judging.wait(10)
         assert client.process_prompts([f"p {n}" for n in range(50)])[-1].completion == "p 49"

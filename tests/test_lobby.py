@@ -18,7 +18,7 @@ from transport.scripted_server import CA, CERTS, Peer, Server
 
 from deluge import LLMClient
 from deluge.crew import SOON
-from deluge.lobby import AVAILABLE
+from deluge.lobby import available
 from deluge.testing import Fault, RehearsalServer, assert_nothing_sent_again, rehearsal
 from deluge.testing.faults import KINDS, harmless
 
@@ -29,14 +29,14 @@ __all__ = ["rehearsal"]
 NEVER = float("inf")
 TLS = {"certfile": str(CERTS / "server.pem"), "keyfile": str(CERTS / "server.key")}
 ANSWER = b'{"choices": [{"message": {"role": "assistant", "content": "yes"}, "finish_reason": "stop"}]}'
-needs_lobby = pytest.mark.skipif(not AVAILABLE, reason="no epoll here")
+needs_lobby = pytest.mark.skipif(not available(), reason="no epoll here")
 
 
 @pytest.fixture(params=["lobby", "workers", "tls"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How replies are awaited; the same is true of all of them."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", CA)
-    if request.param != "workers" and not AVAILABLE:
+    if request.param != "workers" and not available():
         pytest.skip("no epoll here")
     return str(request.param)
 

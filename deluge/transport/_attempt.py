@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from threading import Lock
+import threading
 from time import monotonic
 
 from deluge.wire import FailureKind
@@ -28,7 +28,7 @@ class Attempt:
         self.aborted = False
         self.reason: FailureKind = "cancelled"
         self.sent_at = 0.0
-        self._lock = Lock()
+        self._lock = threading.Lock()
         self._sock: socket.socket | None = None
 
     def own(self, sock: socket.socket) -> bool:
@@ -70,7 +70,7 @@ class Attempt:
 
     def forget(self) -> None:
         """In a forked child: lets go of the parent's socket without a word to the peer, whoever held the lock."""
-        self._lock = Lock()
+        self._lock = threading.Lock()
         sock, self._sock = self._sock, None
         self.aborted = True
         if sock is not None and (fd := sock.detach()) >= 0:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import threading
 from contextlib import suppress
-from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +108,7 @@ class Contexts:
     """One TLS context for each CA bundle and client certificate, loaded when it is first needed (it takes 40 ms)."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = threading.Lock()
         self._made: dict[tuple[Any, Any], ssl.SSLContext] = {}
 
     def get(self, verify: bool | str, cert: str | tuple[str, str] | None) -> ssl.SSLContext:
@@ -121,7 +121,7 @@ class Contexts:
 
     def renew_lock(self) -> None:
         """In a forked child: another thread may have held the lock."""
-        self._lock = Lock()
+        self._lock = threading.Lock()
 
 
 def _context(verify: bool | str, cert: str | tuple[str, str] | None) -> ssl.SSLContext:

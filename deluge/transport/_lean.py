@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
-from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ class LeanTransport:
     ) -> None:
         self._limits = (max_idle, max_wire, max_body)
         self._signers = dict(signers or {})
-        self._lock = Lock()
+        self._lock = threading.Lock()
         self._lean: LeanAdapter | None = None
         self._fetcher: Fetcher | None = None
         self._live: set[Cutoff] = set()
@@ -179,7 +179,7 @@ class LeanTransport:
 
     def forget(self) -> None:
         """In a forked child: gives up the parent's sockets without a word to the servers; the child opens its own."""
-        self._lock = Lock()
+        self._lock = threading.Lock()
         live, self._live = self._live, set()
         for attempt in live:
             if isinstance(attempt, Attempt):

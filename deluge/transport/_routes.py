@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -23,7 +23,7 @@ class Origins:
     """Every server by every route that was asked for; the environment is asked once for each."""
 
     def __init__(self, public_only: bool = False) -> None:
-        self._lock = Lock()
+        self._lock = threading.Lock()
         self._public_only = public_only
         self._known: dict[Any, Origin] = {}
 
@@ -49,7 +49,7 @@ class Origins:
 
     def renew_lock(self) -> None:
         """In a forked child: another thread may have held the lock."""
-        self._lock = Lock()
+        self._lock = threading.Lock()
 
     def _add(self, key: Any, route: Route) -> Origin:
         with self._lock:
