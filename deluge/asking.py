@@ -19,7 +19,7 @@ from deluge.engine import Engine
 from deluge.errors import ClosedError
 from deluge.handles import Handle, HandleBook, HandleReceiver, ResponseFuture
 from deluge.journaling import without_journal
-from deluge.lifecycle import fit_threads
+from deluge.lifecycle import fit_in
 from deluge.options import CallOptions
 from deluge.plan import Plan
 from deluge.prompt.coerce import as_prompts
@@ -219,7 +219,7 @@ class Asking:
             raise ClosedError("this client was closed when its with block ended")
         if self._drains:
             raise ClosedError(f"{DRAINED}: it takes no prompts until drain() returns")
-        fit_threads()
+        fit_in()
 
 
 def _text_of(response: APIResponse) -> str | None:

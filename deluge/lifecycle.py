@@ -39,7 +39,7 @@ class Client(Protocol):
 engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 clients: weakref.WeakSet[Client] = weakref.WeakSet()
 exiting = False
-_start_new_thread: Any = _thread.start_new_thread  # of the threads that everything was made for
+_made_for: tuple[int, Any] = (os.getpid(), _thread.start_new_thread)
 
 
 def keep_time(engine_ref: weakref.ref[Engine], alarm: queue.SimpleQueue[None]) -> None:
@@ -84,19 +84,21 @@ def _disown_daemons() -> None:
 
 
 def _after_fork() -> None:
+    global _made_for
+    _made_for = (os.getpid(), _thread.start_new_thread)
     for engine in list(engines):
         engine.after_fork()
     for client in list(clients):
         client.after_fork()
 
 
-def fit_threads() -> None:
-    """Before a call. gevent may have taken the threads' place since the last one, as gunicorn's gevent workers do it after
-    ``--preload``: locks of before would stop the whole process. So everything gets new ones, as after a fork.
+def fit_in() -> None:
+    """Before a call: everything is made anew where this is no longer the process that it was made for.
+
+    uWSGI forks without a word to Python. gevent may have taken the threads' place, as in gunicorn's gevent workers after
+    ``--preload``: there a lock of before would stop the whole process.
     """
-    global _start_new_thread
-    if _thread.start_new_thread is not _start_new_thread:
-        _start_new_thread = _thread.start_new_thread
+    if _made_for != (os.getpid(), _thread.start_new_thread):
         _after_fork()
 
 

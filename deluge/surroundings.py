@@ -12,6 +12,8 @@ from deluge.errors import ConfigError
 
 SPARE = 64  # file descriptors that are left to the rest of the process
 
+_OFF = {"False", "false", "no", "off", "0", ""}  # what an option that is there may say of itself
+
 _said = _log.logger("engine")
 
 
@@ -21,12 +23,28 @@ def greenlets() -> bool:
 
 
 def check_threads() -> None:
-    """``ConfigError`` where threads are not run at all, which would be a hang: uWSGI without ``--enable-threads``."""
-    options: Any = getattr(sys.modules.get("uwsgi"), "opt", None)
-    if isinstance(options, dict):
-        words = {key.decode() if isinstance(key, bytes) else key for key, value in options.items() if value}
-        if not words & {"enable-threads", "threads"}:
-            raise ConfigError("uWSGI runs this process without threads: start it with --enable-threads")
+    """``ConfigError`` where threads would be a hang: in uWSGI without ``--enable-threads``, or before it forks its workers."""
+    uwsgi: Any = sys.modules.get("uwsgi")
+    options = getattr(uwsgi, "opt", None)
+    if not isinstance(options, dict) or greenlets():
+        return
+    given = {_text(name): _text(value) for name, value in options.items()}
+    on = {name for name, value in given.items() if value not in _OFF}
+    if "enable-threads" not in on and ("threads" not in on or given["threads"] == "1"):
+        raise ConfigError("uWSGI runs this process without threads: start it with --enable-threads")
+    if not on & {"lazy-apps", "lazy", "py-call-uwsgi-fork-hooks"} and _forks_later(uwsgi, on):
+        raise ConfigError("uWSGI forks its workers from this process when the app is loaded, and they would hang after a "
+                          "prompt was sent here: send it in a worker, or add --lazy-apps or --py-call-uwsgi-fork-hooks")
+
+
+def _forks_later(uwsgi: Any, on: set[str]) -> bool:
+    """Whether this is the process that loads the app for others."""
+    somewhere = uwsgi.worker_id() or uwsgi.mule_id() or uwsgi.i_am_the_spooler()
+    return bool(on & {"master", "processes", "workers"}) and not somewhere
+
+
+def _text(word: Any) -> str:
+    return word.decode("utf-8", "replace") if isinstance(word, bytes) else str(word)
 
 
 def allowed_slots(slots: int) -> int:

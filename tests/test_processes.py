@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import pickle
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 from rehearsing import client_of, our_threads
 
-from deluge import Interrupted, LLMClient
+from deluge import FileQuota, Interrupted, LLMClient
 from deluge.testing import RehearsalServer, rehearsal
 
 __all__ = ["rehearsal"]
@@ -24,10 +25,10 @@ ROOT = Path(__file__).parents[1]
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
 
-def in_child(work: Any) -> str:
+def in_child(work: Any, fork: Any = None) -> str:
     """What ``work()`` returns in a forked child."""
     read, write = os.pipe()
-    pid = os.fork()
+    pid = (fork or os.fork)()
     if pid == 0:
         try:
             os.close(read)
@@ -110,6 +111,18 @@ def test_a_fork_while_other_threads_call(rehearsal: RehearsalServer) -> None:
         for thread in threads:
             thread.join(20)
         assert said == ["['x', 'y']"] * 8
+
+
+@needs_fork
+def test_a_fork_that_python_was_not_told_of(rehearsal: RehearsalServer, tmp_path: Path) -> None:
+    """uWSGI forks so. The child must not take itself for the parent, who has its part of the quota."""
+    fork = ctypes.PyDLL(None).fork
+    with client_of(rehearsal, max_requests_per_minute=600, quota=FileQuota(tmp_path / "quota")) as client:
+        leasing = client._engine._leasing
+        assert leasing is not None
+        before = leasing._member
+        assert in_child(lambda: (client.ask("child").completion, leasing._member != before), fork) == "('child', True)"
+        assert client.ask("parent").completion == "parent" and leasing._member == before
 
 
 @needs_fork

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from servers import EXAMPLES, Load, gunicorn, memory
+from servers import Load, gunicorn
 
 from deluge.testing import RehearsalServer, assert_nothing_sent_again
 
