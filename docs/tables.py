@@ -145,7 +145,7 @@ REMARKS = {
     "azure": "models by their deployment's name, on the resource's `/openai/v1`",
     "azure-deployments": "`azure-deployments:NAME`, for resources without `/openai/v1`",
     "bedrock-mantle": "Claude in Anthropic's format, OpenAI's models in theirs; a bearer token, or AWS credentials",
-    "claude-aws": "`claude-aws:claude-opus-5-5`, run by Anthropic; `extra_headers={'anthropic-workspace-id': …}`",
+    "claude-aws": "`claude-…-aws`, run by Anthropic; `extra_headers={'anthropic-workspace-id': …}`",
     "foundry": "Claude in Microsoft Foundry, by the usual name of its deployment",
     "bedrock": "a bearer token, or AWS credentials with the extra `aws`",
     "huggingface": "routes to many hosts",
