@@ -8,7 +8,7 @@ def make(options):
     client = LLMClient(options.model, base_url=options.url, api_key=stand.API_KEY, progress=None,
                        max_requests_per_minute=options.requests_per_minute, max_tokens_per_minute=10**12,
                        max_concurrent_requests=options.slots, max_attempts=options.attempts,
-                       request_timeout=options.timeout)
+                       request_timeout=options.timeout, quota=options.quota)
     if options.feed == "generator":
         return client.map
     return lambda prompts: client.process_prompts(prompts, show_progress=False)

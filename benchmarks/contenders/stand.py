@@ -35,6 +35,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--timeout", type=int, default=60)
     parser.add_argument("--attempts", type=int, default=5)
     parser.add_argument("--requests-per-minute", type=int, default=10**9)
+    parser.add_argument("--quota", help="share this quota (ours)")
     parser.add_argument("--feed", choices=("list", "generator"), default="list",
                         help="generator: prompts are made as they are pulled and answers are not kept (ours)")
     parser.add_argument("--wait", action="store_true",
