@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from heapq import heappop, heappush
 from random import Random
 
-from deluge.lanes import NEVER, Lane, LaneSettings, bound_by
+from deluge.lanes import NEVER, Lane, LaneSettings, Leases, bound_by
 from deluge.limits import Adaptation, Bucket, LaneNotice, Mode, QuotaBucket, Ramp
 from deluge.models.model import AUTO, Auto, Limit, Limits
 from deluge.status import LimitingFactor
@@ -29,11 +29,11 @@ class Admission:
         self, *, requests_per_minute: Limit | None, tokens_per_minute: Limit | None, slots: int | Auto,
         switch: Callable[[float], Switch], mode: Mode = "rolling", rng: Random | None = None,
         model_limits: Mapping[str, Limits] | None = None, default_limits: bool = False, bucket: Bucket | None = None,
-        rules: Adaptation = Adaptation(),
+        rules: Adaptation = Adaptation(), leases: Leases | None = None,
     ) -> None:
         rpm, tpm = promised(requests_per_minute), promised(tokens_per_minute)
         self.bucket: Bucket = bucket or QuotaBucket(rpm, tpm, mode=mode)
-        self.rules = rules
+        self.rules, self._leases = rules, leases
         self.auto = AUTO in (requests_per_minute, tokens_per_minute)
         self.auto_slots = slots == AUTO
         self.slots = rules.slots_most if isinstance(slots, str) else slots
@@ -79,7 +79,7 @@ class Admission:
         """What all lanes have in common at the moment."""
         return LaneSettings(
             (self.bucket.requests_per_minute, self.bucket.tokens_per_minute), self.auto, self.slots, self.auto_slots,
-            self.default_limits, self.mode, self.rules,
+            self.default_limits, self.mode, self.rules, self._leases,
         )
 
     def told(self, notice: LaneNotice, now: float) -> None:

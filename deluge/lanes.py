@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush, heapreplace
 from random import Random
 
 from deluge.dialects._rate_limits import RateLimitInfo
 from deluge.limits import (
-    MIN_WAIT, Adaptation, Bucket, Claim, Counting, LaneHealth, LaneNotice, LaneQuota, Mode, Ramp, Slots,
+    Adaptation, Bucket, BucketMaker, Claim, Counting, LaneHealth, LaneNotice, LaneQuota, MIN_WAIT, Mode, Ramp, Slots,
     TokenEstimator,
 )
 from deluge.limits.pace import SETTLED
@@ -20,6 +20,7 @@ from deluge.wire import Verdict
 
 PROBE_AFTER = 300.0  # seconds after which one prompt tries a blocklisted model again
 NEVER = float("inf")
+Leases = Callable[[str, "str | None"], BucketMaker]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ class LaneSettings:
 
     ``shared``: the client-wide requests and tokens per minute, None where there is none. ``auto``: whether each of the
     two is left to the provider. ``slots``: the client's maximum; ``auto_slots``: whether it is to be found out.
-    ``replaces_default``: the client-wide limits are the defaults, which a model's own limits replace.
+    ``replaces_default``: the client-wide limits are the defaults, which a model's own limits replace. ``leases``: what
+    makes the buckets of a model and key that are shared with other processes.
     """
 
     shared: tuple[float | None, float | None] = (None, None)
@@ -38,6 +40,7 @@ class LaneSettings:
     replaces_default: bool = False
     mode: Mode = "rolling"
     rules: Adaptation = Adaptation()
+    leases: Leases | None = None
 
 
 class Lane:
@@ -70,7 +73,8 @@ class Lane:
         self._settings = settings
         self.exempt = self._own_tokens and not self.shared_requests
         counting = Counting.of(model) if own_address else Counting()
-        self.quota = LaneQuota(given, self._shared(settings.shared), settings.mode, rules, counting)
+        make = None if settings.leases is None else settings.leases(model.id, api_key)
+        self.quota = LaneQuota(given, self._shared(settings.shared), settings.mode, rules, counting, make)
         self.auto = settings.auto or AUTO in (given.requests_per_minute, given.tokens_per_minute)
         self.health = LaneHealth(rng, rules.cooldown)
         self._opening = self.auto and self.quota.requests_per_minute is None

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from deluge import _log
 from deluge.admission import promised
-from deluge.limits import LaneNotice, Mode, QuotaBucket
+from deluge.limits import BucketMaker, LaneNotice, Mode, QuotaBucket
 from deluge.limits.leased import LeasedBucket
 from deluge.models.model import Limits
 from deluge.quota.words import UNBOUND, Answer, Learned, Quota, QuotaUnavailable, Report
@@ -59,7 +59,17 @@ class Leasing:
         """What a new scheduler gets besides its limits: buckets that are fed with leases."""
         self._buckets.clear()
         mode = limits.get("mode", "rolling")
-        return {"bucket": self.bucket(promised(limits["requests_per_minute"]), promised(limits["tokens_per_minute"]), mode)}
+        shared = self.bucket(promised(limits["requests_per_minute"]), promised(limits["tokens_per_minute"]), mode)
+        return {"bucket": shared, "leases": self._of_lane}
+
+    def _of_lane(self, model: str, key: str | None) -> BucketMaker:
+        """What makes the buckets of a model's own limits, with that key."""
+        name = lane_name(model, key)
+
+        def make(requests: float | None, tokens: float | None, mode: Mode, limit: str) -> LeasedBucket:
+            return self.bucket(requests, tokens, mode, f"{name}.{limit}")
+
+        return make
 
     def bucket(self, requests_per_minute: float | None, tokens_per_minute: float | None, mode: Mode,
                lane: str = CLIENT) -> LeasedBucket:
@@ -113,6 +123,8 @@ class Leasing:
         self._listen(scheduler, now)
         news = leaves or bool(self._pauses or self._learned)
         waiting = {id(scheduler.bucket): scheduler.waiting}
+        for lane in scheduler.lanes.values():
+            waiting.update((id(bucket), lane.waiting) for bucket, _ in lane.quota.buckets)
         scheduler.note_sent(now)
         found = []
         for bucket in self._buckets:

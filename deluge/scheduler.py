@@ -14,6 +14,7 @@ from typing import Any
 
 from deluge.admission import promised
 from deluge.lanes import NEVER
+from deluge.limits.leased import LeasedBucket
 from deluge.models.model import AUTO, Auto, Limit
 from deluge.response import APIResponse
 from deluge.sharing import BACKOFF, CALL_ENDS, POLL, Sharing
@@ -151,11 +152,13 @@ class Scheduler(Sharing):
     def limits(self, now: float) -> tuple[LaneLimits, ...]:
         """The limits of every model that was used so far, with what is left of the client-wide ones."""
         shared = self.bucket.snapshot(now)
+        share = self.bucket.share() if isinstance(self.bucket, LeasedBucket) else None
         reports = []
         for lane in self.lanes.values():
             report = lane.report(now, self.wall)
             changes: dict[str, Any] = {}
             if not lane.exempt:
+                changes["share"] = share
                 for name, left, counts in (("remaining_requests", shared.remaining_requests, lane.shared_requests),
                                            ("remaining_tokens", shared.remaining_tokens, lane.shared_tokens(1))):
                     own = getattr(report, name)

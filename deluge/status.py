@@ -31,6 +31,24 @@ class Capacity:
 UNKNOWN_CAPACITY = Capacity()
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a process has of a quota that it shares; limits per minute, None = no limit.
+
+    ``processes`` share it, ``hungry`` of them want more than they have. ``fair_…``: the limit over the hungry ones (at
+    least this process). ``leased_…``: what may be started without asking. ``alone``: the quota cannot be asked at the
+    moment, and the process keeps to its part of the limits.
+    """
+
+    processes: int
+    hungry: int
+    fair_requests_per_minute: float | None
+    fair_tokens_per_minute: float | None
+    leased_requests: int
+    leased_tokens: int
+    alone: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneLimits:
     """The limits of one model, as ``client.limits()`` tells them; None = no limit, or not known.
@@ -40,7 +58,8 @@ class LaneLimits:
     ``paced``: starts per second, where the provider slices its minute. ``slots``: how many may be in flight at the
     moment, of ``slots_most``; ``running``: how many are. ``cooldown_until``, ``closed_until``: epoch seconds, where the
     model pauses, or takes nothing until a quota comes back. ``why``: what holds it back: ``requests/min``,
-    ``tokens/min``, ``slots``, ``cooldown``, ``closed``, ``blocklisted``; None when nothing does.
+    ``tokens/min``, ``slots``, ``cooldown``, ``closed``, ``blocklisted``; None when nothing does. ``share``: of a quota
+    that is shared with other processes.
     """
 
     model: str
@@ -58,6 +77,7 @@ class LaneLimits:
     cooldown_until: float | None = None
     closed_until: float | None = None
     why: str | None = None
+    share: Share | None = None
 
 
 class Totals:

@@ -10,7 +10,7 @@
     Adaptation       the constants of all that
 """
 
-from deluge.limits.bucket import Bucket, BucketSnapshot, QuotaBucket
+from deluge.limits.bucket import Bucket, BucketMaker, BucketSnapshot, QuotaBucket
 from deluge.limits.estimate import TokenEstimator
 from deluge.limits.health import LaneHealth
 from deluge.limits.ledger import MIN_WAIT, Mode, Reservation
@@ -21,6 +21,6 @@ from deluge.adaptation import Adaptation, CooldownRules
 from deluge.limits.slots import Slots
 
 __all__ = [
-    "MIN_WAIT", "Adaptation", "Bucket", "BucketSnapshot", "Claim", "CooldownRules", "Counting", "LaneHealth", "LaneNotice",
-    "LaneQuota", "Mode", "Pace", "QuotaBucket", "Ramp", "Reservation", "Slots", "TokenEstimator",
+    "MIN_WAIT", "Adaptation", "Bucket", "BucketMaker", "BucketSnapshot", "Claim", "CooldownRules", "Counting",
+    "LaneHealth", "LaneNotice", "LaneQuota", "Mode", "Pace", "QuotaBucket", "Ramp", "Reservation", "Slots", "TokenEstimator",
 ]

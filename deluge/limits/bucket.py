@@ -74,6 +74,10 @@ class Bucket(Protocol):
         """Limits, use and what remains."""
 
 
+# Makes a bucket: requests and tokens per minute, the mode, and a word for which of a lane's limits it is.
+BucketMaker = Callable[["float | None", "float | None", Mode, str], Bucket]
+
+
 class _Keep:
     """Marks an argument that was not given, where None means "no limit"."""
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from deluge.limits.bucket import _KEEP, BucketSnapshot, QuotaBucket, _Keep
 from deluge.limits.ledger import MIN_WAIT, UNLIMITED, Mode, Reservation
 from deluge.quota.words import HEARTBEAT, LEASE, SLOTS, UNBOUND, Amounts, Answer, Learned, Report
+from deluge.status import Share
 
 FIRST = 4  # requests that a process asks for before it knows how many it sends
 RESERVE = 1.25  # seconds for which a process that has nothing waiting keeps a lease, at the rate at which it sends
@@ -23,24 +24,6 @@ MARGIN = 0.1  # seconds before its end from which a lease is not used any more
 STRANGERS = 4  # the processes that are assumed when the quota could never be asked
 LOOK = 0.5  # seconds until a refused prompt asks again by itself; an answer of the quota makes it ask at once
 BOTH = (0, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What a process has of a shared quota; limits per minute, None = no limit.
-
-    ``processes`` share it, ``hungry`` of them want more than they have. ``fair_*``: the limit over the hungry ones (at
-    least this process). ``leased_*``: what it may start without asking. ``alone``: the quota cannot be asked at the moment,
-    and the process keeps to its part of the limits.
-    """
-
-    processes: int
-    hungry: int
-    fair_requests_per_minute: float | None
-    fair_tokens_per_minute: float | None
-    leased_requests: int
-    leased_tokens: int
-    alone: bool
 
 
 class LeasedBucket:
@@ -106,7 +89,7 @@ class LeasedBucket:
             return max(self._own.frozen_until - now, MIN_WAIT)
         if self.alone:
             return self._own.check(tokens, now, requests)
-        if now < self._until and self._covers(requests, tokens):
+        if self._covers(requests, tokens) and (now < self._until or self._limits == (UNBOUND, UNBOUND)):
             self._head = None
             return 0.0
         self._head = (requests, tokens)

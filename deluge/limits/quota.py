@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from deluge.dialects._rate_limits import RateLimitInfo
-from deluge.limits.bucket import QuotaBucket
+from deluge.limits.bucket import Bucket, BucketMaker, QuotaBucket
 from deluge.limits.gauge import MINUTE, Gauge, window_of
 from deluge.limits.ledger import UNLIMITED, Mode, Reservation
 from deluge.limits.pace import Pace
@@ -75,27 +75,29 @@ class LaneQuota:
     """Requests and tokens of one lane, all of its limits together or none.
 
     ``buckets``: the limits that it was given. ``gauges``: what the provider's headers say is left, by counter and
-    window. ``pace``: for a provider that slices. ``refusal``: which limit said no last.
+    window. ``pace``: for a provider that slices. ``refusal``: which limit said no last. ``make`` makes the buckets; where
+    the quota is shared they are fed with leases.
     """
 
     __slots__ = ("given", "buckets", "learned", "gauges", "pace", "counting", "refusal", "listen_at", "open", "_rules",
-                 "_shared", "_claims")
+                 "_shared", "_claims", "_make")
 
     def __init__(self, given: Limits, shared: tuple[float | None, float | None], mode: Mode, rules: Adaptation,
-                 counting: Counting = _PLAIN) -> None:
+                 counting: Counting = _PLAIN, make: BucketMaker | None = None) -> None:
         self.given = given
+        self._make = make or _alone
         self._shared = shared
         self._rules = rules
         self.counting = counting
-        self.buckets: list[tuple[QuotaBucket, int]] = []
+        self.buckets: list[tuple[Bucket, int]] = []
         rpm, tpm = _number(given.requests_per_minute), _number(given.tokens_per_minute)
         if rpm is not None or tpm is not None:
-            self.buckets.append((QuotaBucket(rpm, tpm, mode=mode), TOKENS))
+            self.buckets.append((self._make(rpm, tpm, mode, "both"), TOKENS))
         for limit, counter in ((given.input_tokens_per_minute, INPUT), (given.output_tokens_per_minute, OUTPUT)):
             number = _number(limit)
             if number is not None:
-                self.buckets.append((QuotaBucket(None, number, mode=mode), counter))
-        self.learned: QuotaBucket | None = None  # a rolling minute, where the provider's own is a fixed or rolling one
+                self.buckets.append((self._make(None, number, mode, COUNTERS[counter]), counter))
+        self.learned: Bucket | None = None  # a rolling minute, where the provider's own is a fixed or rolling one
         self.gauges: dict[tuple[int, float], Gauge] = {}
         self.pace = Pace(self.requests_per_minute, self.tokens_per_minute, rules)
         self.refusal: LimitingFactor | None = None
@@ -314,13 +316,18 @@ class LaneQuota:
         requests, tokens = self._stepped()
         if requests is None and tokens is None:
             return
-        self.learned = QuotaBucket(requests, tokens)
+        self.learned = self._make(requests, tokens, "rolling", "learned")
         so_far = self._since(None)
         self.learned.charge(so_far[REQUESTS], so_far[TOKENS], now)
         self.buckets.append((self.learned, TOKENS))
 
 
 DEAF = 1.0  # seconds until headers are looked at again where there were none
+
+
+def _alone(requests: float | None, tokens: float | None, mode: Mode, limit: str) -> Bucket:
+    """A bucket of this process's own."""
+    return QuotaBucket(requests, tokens, mode=mode)
 
 
 def _number(limit: float | str | None) -> float | None:

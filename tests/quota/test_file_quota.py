@@ -17,7 +17,10 @@ import pytest
 from processes import environment
 from rehearsing import client_of, our_threads
 
-from deluge import ConfigError, FileQuota, LLMClient
+from stories import Story
+
+from deluge import ConfigError, FileQuota, Limits, LLMClient
+from deluge.leasing import Leasing
 from deluge.quota import Answer, QuotaUnavailable, Report, open_quota
 from deluge.testing import RehearsalServer, rehearsal
 
@@ -187,7 +190,67 @@ def test_two_clients_on_one_quota(rehearsal: RehearsalServer, tmp_path: Path) ->
         first.close()
         second.close()
     assert rehearsal.count == 60
+    for thread in our_threads():
+        thread.join(10)
     assert not our_threads()
+    said = FileQuota(tmp_path / "q").exchange([report(capacities=(60, -1))])[0]
+    assert said.members == 1, "who closes leaves at once"
+    assert 60 <= said.used[0] - said.granted[0] <= 61
+
+
+def test_the_limits_of_a_model_are_shared_too(rehearsal: RehearsalServer, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {
+        "quota": f"file:{tmp_path}/q", "model_limits": {"rehearsal-echo": Limits(requests_per_minute=20)}, "api_key": "s3cret",
+    }
+    with client_of(rehearsal, "rehearsal-echo", **settings) as first:
+        with client_of(rehearsal, "rehearsal-echo", **settings) as second:
+            handles = [client.start_nowait(f"{n}") for n in range(20) for client in (first, second)]
+            rehearsal.wait_for_requests(20)
+            assert sum(handle.done() for handle in handles) <= 20
+            assert [lane.why for lane in first.limits()] == ["requests/min"]
+            share = first.limits()[0].share
+            assert share is not None and share.processes == 2 and not share.alone
+            second.close()
+        first.close()
+    assert rehearsal.count == 20
+    books = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"s3cret" not in books and b"rehearsal-echo" not in books
+
+
+def test_cooldowns_and_what_was_learned_reach_the_others(tmp_path: Path) -> None:
+    sides = []
+    for _ in range(2):
+        leasing = Leasing(FileQuota(tmp_path / "q"))
+        story = Story(**leasing.settings({"requests_per_minute": None, "tokens_per_minute": None}))
+        story.scheduler.notices = []
+        story.submit(story.call(), 4)
+        sides.append((leasing, story))
+
+    def talk(leasing: Leasing, story: Story) -> None:
+        bucket: Any = story.scheduler.bucket
+        bucket.ask_at = story.now
+        due = leasing.due(story.scheduler, story.now)
+        leasing.hear(due, leasing.ask(due), story.scheduler, story.now)
+        story.step()
+
+    (_, one), (_, other) = sides
+    for side in sides:
+        talk(*side)
+    for _ in range(3):
+        one.fail("rate_limit", after=5.0)
+    here, there = one.scheduler.lanes["a", "a key"], other.scheduler.lanes["a", "a key"]
+    one.scheduler.tell(here, limits=Limits(requests_per_minute=500))
+    assert one.now < here.health.cooling_until
+    talk(*sides[0])
+    talk(*sides[1])
+    known = there.health.cooling_until
+    assert here.health.cooling_until - 0.1 <= known <= here.health.cooling_until + 1.0, "as long, and spread"
+    assert there.quota.requests_per_minute == 500
+    for _ in range(3):
+        talk(*sides[1])
+    assert there.health.cooling_until == known, "the same news again say nothing"
+    for leasing, _ in sides:
+        leasing.quota.close()
 
 
 def test_without_its_quota_a_client_works_and_says_so_once(
