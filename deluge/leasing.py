@@ -43,7 +43,6 @@ class Leasing:
         self._begin()
 
     def _begin(self) -> None:
-        self._member = uuid.uuid4().hex[:16]
         self._buckets: list[LeasedBucket] = []
         self.alarm: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._due_at = 0.0  # when the thread wakes by itself; 0.0 while it works
@@ -58,6 +57,7 @@ class Leasing:
     def settings(self, limits: Mapping[str, Any]) -> dict[str, Any]:
         """What a new scheduler gets besides its limits: buckets that are fed with leases."""
         self._buckets.clear()
+        self._member = uuid.uuid4().hex[:16]
         mode = limits.get("mode", "rolling")
         shared = self.bucket(promised(limits["requests_per_minute"]), promised(limits["tokens_per_minute"]), mode)
         return {"bucket": shared, "leases": self._of_lane}

@@ -63,11 +63,11 @@ class Stepping(Readings):
             due = leasing.due(self.scheduler, time.monotonic(), leaves=leaves) if mine else []
         said = leasing.ask(due) if due else []
         with self._lock:
-            if leasing.alarm is not alarm:  # other threads have begun, or another process
-                return None
             now = time.monotonic()
             if due:
                 leasing.hear(due, said, self.scheduler, now)
+            if leasing.alarm is not alarm:  # other threads have begun
+                return None
             if not self.awake:
                 return None if leaves else 0.001
             try:

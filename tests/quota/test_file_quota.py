@@ -303,6 +303,21 @@ def test_a_client_made_before_a_fork_shares_with_its_child(rehearsal: RehearsalS
     assert rehearsal.count <= 60
 
 
+def test_a_script_that_ends_gives_its_lease_back(rehearsal: RehearsalServer, tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom deluge import LLMClient\n"
+        "client = LLMClient('custom', base_url=sys.argv[1], api_key='k', progress=None, quota=sys.argv[2],\n"
+        "                   max_requests_per_minute=600)\n"
+        "assert not any(response.is_error for response in client.process_prompts(['x'] * 9))"
+    )
+    subprocess.run([sys.executable, "-c", program, rehearsal.base_url, f"file:{tmp_path}/q"], env=environment(), check=True,
+                   timeout=60)
+    quota = FileQuota(tmp_path / "q")
+    said, = quota.exchange([report(capacities=(600, -1), needs=(0, 0), head=(0, 0))])
+    assert said.members == 1 and said.used[0] == 9
+    quota.close()
+
+
 HUNGRY = """
 import sys
 from deluge import LLMClient
