@@ -75,6 +75,7 @@ class Worker:
         """SIGKILL."""
         self.process.kill()
         self.process.wait()
+        self.said = self.process.stderr.read()
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             pipe.close()
 
@@ -116,7 +117,7 @@ def share(server: Server, quota: str, seconds: float) -> dict:
 
 def killed(server: Server, quota: str, mode: str, seconds: int, after: float) -> dict:
     """Eight processes, one of which dies every second."""
-    dice, born = random.Random(5), 0
+    dice, born, said = random.Random(5), 0, []
     server.ask("reset")
     workers = []
     for _ in range(MORTALS):
@@ -128,7 +129,9 @@ def killed(server: Server, quota: str, mode: str, seconds: int, after: float) ->
     born += 3
     for second in range(seconds):
         time.sleep(1.0)
-        workers.pop(dice.randrange(MORTALS)).kill()
+        victim = workers.pop(dice.randrange(MORTALS))
+        victim.kill()
+        said.append(victim.said)
         workers.append(spare.pop(0).go())
         spare.append(Worker(server, quota, mode, born, seconds + after + 60))
         born += 1
@@ -136,9 +139,11 @@ def killed(server: Server, quota: str, mode: str, seconds: int, after: float) ->
     time.sleep(after)
     for worker in workers + spare:
         worker.kill()
+        said.append(worker.said)
     arrivals = sorted(server.ask("log")["arrivals"])
     flow = sum(last + 5 <= at < last + after for at in arrivals) / (after - 5) / (LIMIT / 60)
-    return {"arrivals": len(arrivals), "busiest": busiest(arrivals), "over": overdraft(arrivals), "flow": flow, "born": born}
+    return {"arrivals": len(arrivals), "busiest": busiest(arrivals), "over": overdraft(arrivals), "flow": flow, "born": born,
+            "said": sorted(filter(None, said))}
 
 
 def busiest(times: "list[float]", window: float = 60.0) -> int:

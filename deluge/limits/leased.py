@@ -52,6 +52,7 @@ class LeasedBucket:
         self._generation = ""
         self._whole = self._silent = False
         self._reported_at = 0.0
+        self._deaf_since = float("inf")  # when the first of the reports left that nobody has answered
         self._shift: int | None = None  # from our slots to the quota's
         self._head: Amounts | None = None  # what was refused last
         self._low = [0, 0]  # a lease below this asks for more
@@ -289,8 +290,7 @@ class LeasedBucket:
     def answered(self, report: Report, answer: Answer, now: float) -> None:
         """The quota has counted a report."""
         self._follow_clock(answer.now, now)
-        self._generation = answer.generation
-        self._last = answer
+        self._generation, self._last, self._deaf_since = answer.generation, answer, float("inf")
         if answer.lost:
             self._unanswered, self._whole, self.ask_at = None, True, now
             return
@@ -313,11 +313,12 @@ class LeasedBucket:
             self._ask(now)
 
     def failed(self, now: float) -> bool:
-        """The quota could not be asked. True when the lease is over: from now on this process keeps to its part."""
+        """The quota could not be asked. True when that has lasted a lease: from now on this process keeps to its part."""
         if self._unanswered is not None and not self._unanswered.spent:
             self._unanswered = None
         self.ask_at = now + (HEARTBEAT if self.alone else AGAIN)
-        if self.alone or now < self._until:
+        self._deaf_since = min(self._deaf_since, self._asked_at)
+        if self.alone or now < max(self._until, self._deaf_since + LEASE):
             return False
         self.alone = True
         self._free = [0, 0]

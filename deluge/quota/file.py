@@ -19,8 +19,7 @@ from deluge.quota.words import Answer, QuotaUnavailable, Report
 if TYPE_CHECKING:
     import sqlite3
 
-PATIENCE = 2.0  # seconds to wait for the other processes
-OPENINGS = 20  # tries to open a file that others are opening too
+PATIENCE = 5.0  # seconds to wait for the other processes, which may be many on a busy machine
 _TABLE = "deluge_quota_1"
 _SCHEMA = f"CREATE TABLE IF NOT EXISTS {_TABLE} (lane TEXT PRIMARY KEY, books BLOB, slots BLOB)"
 _orphans: list[Any] = []  # a parent's connections: closing them here would drop the parent's locks
@@ -102,7 +101,8 @@ class FileQuota:
             self._drop()
         import sqlite3
 
-        for attempt in range(OPENINGS):
+        tries, end = 0, time.monotonic() + PATIENCE
+        while True:
             connection = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
             try:
                 connection.execute("PRAGMA journal_mode = WAL")  # does not wait for others that do the same
@@ -111,9 +111,13 @@ class FileQuota:
                 break
             except sqlite3.OperationalError as error:
                 connection.close()
-                if "locked" not in str(error) or attempt == OPENINGS - 1:
+                tries += 1
+                if "locked" not in str(error) or time.monotonic() > end:
                     raise
-                time.sleep(0.01 * (attempt + 1))
+                time.sleep(min(0.1, 0.01 * tries))
+            except sqlite3.Error:
+                connection.close()
+                raise
         found = os.stat(self.path)
         self._connection, self._identity = connection, (found.st_dev, found.st_ino)
         return connection

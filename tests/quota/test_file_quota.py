@@ -95,6 +95,7 @@ def test_a_file_that_was_removed_or_replaced_is_opened_again(tmp_path: Path) -> 
     other.close()
 
 
+@pytest.mark.slow
 def test_a_file_that_is_locked_for_too_long_is_unavailable_and_then_is_not(tmp_path: Path) -> None:
     quota = FileQuota(tmp_path / "q")
     quota.exchange([report()])
