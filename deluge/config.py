@@ -77,6 +77,8 @@ class ClientConfig(BaseModel):
     retry_possibly_billed: bool = True
     rate_limit_patience: float = Field(300, ge=0, allow_inf_nan=False)
     max_repairs: int = Field(1, ge=0)
+    max_cost: float | None = Field(None, ge=0, allow_inf_nan=False)
+    unknown_cost: float | None = Field(None, ge=0, allow_inf_nan=False)
     max_queued: int = Field(10_000, ge=1)
     keep_raw: bool = False
     allow_private_urls: bool = False
@@ -91,7 +93,7 @@ class ClientConfig(BaseModel):
         except TypeError as error:
             raise ConfigError(f"LLMClient: {error}") from None
 
-    @field_validator("max_requests_per_minute", "max_tokens_per_minute", mode="before")
+    @field_validator("max_requests_per_minute", "max_tokens_per_minute", "max_cost", mode="before")
     @classmethod
     def _no_limit(cls, value: Any) -> Any:
         if value is None or value == math.inf:

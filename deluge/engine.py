@@ -177,6 +177,13 @@ class Engine(Stepping):
             if self.awake:
                 self._step(now)
 
+    def set_max_cost(self, dollars: float | None) -> None:
+        """Another cap of the client's, in force at once for whatever has not ended; None for none."""
+        with self._lock:
+            self.scheduler.budget.set_cap(dollars)
+            if self.awake:
+                self._step(time.monotonic())
+
     # ------------------------------------------------------------------ threads
 
     def _wake(self) -> None:
@@ -317,6 +324,7 @@ class Engine(Stepping):
         if not held and self._leasing is None:  # else another thread was in the middle of changing them, or the parent has it
             self.scheduler.bucket = old.bucket
         old.tracker.reset(0)
+        self._close_accounts()
         self._forget_threads()
         for call in calls:
             orphan = getattr(call.receiver, "orphan", None)

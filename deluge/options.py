@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -26,6 +27,8 @@ class CallOptions(TypedDict, total=False):
     ``prefer_model``: a name of the pool, or ``"last"``. ``model`` and ``sampling_params`` replace the client's for this
     call. ``timeout``: seconds for the whole call.
     ``dedupe``: whether equal prompts are sent once ("auto": at temperature 0 and where there is a response cache).
+    ``max_cost``: dollars that the call may spend, beside the client's own cap; ``unknown_cost``: dollars that a request
+    counts as where its price is not known.
     ``journal``: a file that keeps every finished prompt; the same call with the same file goes on where it stopped.
     ``durable="each"`` brings every batch of records to the disk before it is handed over ("second": within a second);
     ``retry_failed=True`` asks again what failed. These three are for ``process_prompts``, ``map`` and ``ask``.
@@ -45,12 +48,14 @@ class CallOptions(TypedDict, total=False):
     durable: str | None
     retry_failed: bool | None
     dedupe: bool | Literal["auto"] | None
+    max_cost: float | None
+    unknown_cost: float | None
 
 
 # Settings of the engine, which all copies of a client share.
 LIMITS = frozenset({
     "max_requests_per_minute", "max_tokens_per_minute", "max_concurrent_requests", "model_limits", "limit_mode", "adaptation",
-    "max_queued", "quota",
+    "max_queued", "quota", "max_cost",
 })
 OPTION_NAMES = frozenset(CallOptions.__annotations__)
 
@@ -88,6 +93,15 @@ def repairs_of(config: ClientConfig, wanted: int | None) -> int:
     if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 0:
         raise ConfigError(f"max_repairs is a number of times, 0 or more, not {wanted!r}")
     return wanted
+
+
+def dollars_of(name: str, value: float | None) -> float | None:
+    """A number of dollars that a call gives, checked."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise ConfigError(f"{name} is a number of dollars, 0 or more, not {value!r}")
+    return float(value)
 
 
 def end_of(timeout: float | None) -> float | None:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from deluge import _log
 from deluge._rowform import Row
+from deluge.budget import Budget, check_priced
 from deluge.config import ClientConfig, PoolEntry, shares_of, rates_of
 from deluge.dialects._headers import meant_for
 from deluge.endpoints import base_url_of, dialect_of, key_of, today
@@ -20,7 +21,7 @@ from deluge.lookup import Locked, hit
 from deluge.models.model import Model
 from deluge.models.registry import retirement_notice
 from deluge.options import (
-    OPTION_NAMES, CallOptions, end_of, pool_of, preferred, repairs_of, request_options, tool_facts, tools_size,
+    OPTION_NAMES, CallOptions, dollars_of, end_of, pool_of, preferred, repairs_of, request_options, tool_facts, tools_size,
 )
 from deluge.prompt import Conversation
 from deluge.prompt.coerce import as_conversation
@@ -47,10 +48,10 @@ class Plan:
         receiver: Receiver, cache_lock: threading.Lock | None, warned: set[Any], tool_choice: str | None = None,
     ) -> None:
         self._made_from = (engine, config, pool, router, options, receiver, cache_lock, warned)
-        unknown = sorted(set(options) - OPTION_NAMES)
-        if unknown:
+        strange = sorted(set(options) - OPTION_NAMES)
+        if strange:
             raise TypeError(
-                f"unknown argument {unknown[0]!r}; a call takes {', '.join(sorted(OPTION_NAMES))}; "
+                f"unknown argument {strange[0]!r}; a call takes {', '.join(sorted(OPTION_NAMES))}; "
                 "temperature and the like go into sampling_params"
             )
         self.engine = engine
@@ -71,8 +72,13 @@ class Plan:
         self._key: str | None = None
         self._rows = RowTemplates()
         self._pool = pool
+        self._cap = dollars_of("max_cost", options.get("max_cost"))
+        unknown = dollars_of("unknown_cost", options.get("unknown_cost"))
+        self._unknown_cost = config.unknown_cost if unknown is None else unknown
         self.shares = shares_of(config, options.get("dedupe"), [entry.params for entry in pool])
         self.call = self._call(router, receiver, repairs_of(config, options.get("max_repairs")), reader)
+        self.call.budget = None if self._cap is None else Budget(self._cap)
+        self.call.unknown_cost = self._unknown_cost
         # Whose keys pay: prompts of different keys are never one.
         self._payers = tuple(template.api_key for template in self.call.templates.values())
 
@@ -97,7 +103,9 @@ class Plan:
         """The plan of the same call with other options (those of ``CallOptions``)."""
         engine, config, pool, router, options, receiver, cache_lock, warned = self._made_from
         changed = cast(CallOptions, {**options, "tools": self.options.tools, **changes})  # an iterator is read once
-        return Plan(engine, config, pool, router, changed, receiver, cache_lock, warned, tool_choice)
+        made = Plan(engine, config, pool, router, changed, receiver, cache_lock, warned, tool_choice)
+        made.call.budget = self.call.budget
+        return made
 
     def task(self, index: int, prompt: Any, sink: Any = None) -> Task:
         """The task of one prompt. ``ConfigError`` names the index of a prompt of the wrong type.
@@ -135,7 +143,8 @@ class Plan:
         """Whether the next handle of this thread may go with it: nothing that it was made from can have changed."""
         context = self.call.context
         same = context is None or context == contextvars.copy_context()
-        return same and self.call.closed is None and not callable(self.config.api_key)
+        over = self.call.closed is not None or self.call.spent is not None
+        return same and not over and not callable(self.config.api_key)
 
     def cached(self, task: Task) -> APIResponse | None:
         """The answer that the response cache has for this prompt. A cache that fails is a cache that has nothing."""
@@ -182,6 +191,8 @@ class Plan:
     def template(self, entry: PoolEntry) -> RequestTemplate:
         """How prompts of this call are asked of one model."""
         model, config = entry.model, self.config
+        if self._cap is not None or self.engine.scheduler.budget.cap is not None:
+            check_priced(model, self.options.service_tier, self._unknown_cost)
         self._warn_of_retirement(model)
         dialect, why = dialect_of(model, self.options, entry.params)
         if why is not None and (model.id, why) not in self._warned:
@@ -219,6 +230,7 @@ def engine_of(config: ClientConfig, pool: tuple[PoolEntry, ...]) -> Engine:
     return Engine(
         tracker=StatusTracker(config.name or pool[0].model.id), requests_per_minute=requests, tokens_per_minute=tokens,
         slots=config.max_concurrent_requests, mode=config.limit_mode, model_limits=config.model_limits,
+        budget=Budget(config.max_cost),
         default_limits="max_requests_per_minute" not in given and "max_tokens_per_minute" not in given,
         rules=config.adaptation, max_queued=config.max_queued,
         quota=None if config.quota is None else open_quota(config.quota),

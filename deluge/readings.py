@@ -34,16 +34,19 @@ class Readings:
         """The counters."""
         return self.scheduler.tracker
 
-    def replace_tracker(self, tracker: StatusTracker) -> None:
-        """From now on another tracker counts."""
+    def replace_tracker(self, tracker: StatusTracker, anew: bool = False) -> None:
+        """From now on another tracker counts; ``anew``: under a cap that nothing was spent of yet."""
         with self._lock:
             tracker.started(0)
             self.scheduler.tracker = tracker
+            if anew:
+                self.scheduler.budget.begin_anew()
 
     def reset_tracker(self) -> None:
         """Zeroes the counters; what is under way counts in the new totals."""
         with self._lock:
             self.scheduler.tracker.reset(self.unfinished())
+            self.scheduler.budget.begin_anew()
 
     def snapshot(self) -> StatusSnapshot:
         """The counters, with the limits in force and what is left of them."""

@@ -156,7 +156,7 @@ class Routing(Admission):
         complete(task, response, now, self.wall)
         self.tracker.finished(response)
         self.ended.append((task, response))
-        if response.is_error and response.error_kind != "cancelled":
+        if response.is_error and response.error_kind not in ("cancelled", "budget"):
             self.messages.append(("WARNING", "a prompt failed", {
                 "client": task.call.name, "task": task.id, "model": response.model_internal, "kind": response.error_kind,
                 "attempt": f"{len(task.attempts)}/{task.call.policy.max_attempts}", "status": response.status_code,

@@ -17,7 +17,8 @@ from deluge.lanes import NEVER
 from deluge.limits.leased import LeasedBucket
 from deluge.models.model import AUTO, Auto, Limit
 from deluge.response import APIResponse
-from deluge.sharing import BACKOFF, CALL_ENDS, POLL, Sharing
+from deluge.sharing import BACKOFF, CALL_ENDS, POLL
+from deluge.spending import Spending
 from deluge.tasks import ENDED, QUEUED, RUNNING, WAITING, Call, Flight, Outcome, Task, attempt_of, complete, failed
 from deluge.status import Capacity, LaneLimits, LimitingFactor
 from deluge.tracker import StatusTracker
@@ -26,7 +27,7 @@ from deluge.wire import Verdict
 GRACE = 0.5  # seconds that a stopped attempt has to come back before its worker is given up (a name look-up cannot be stopped)
 
 
-class Scheduler(Sharing):
+class Scheduler(Spending):
     """Owns every task from submission to its one end.
 
     Out: ``starts`` (flights for workers), ``ended`` (task and response, for the courier), ``late`` (task and answer that came
@@ -54,6 +55,9 @@ class Scheduler(Sharing):
             task.call.unfinished.add(task)
             if task.call.closed is not None:
                 self._end(task, failed(task, Verdict("cancelled", message=task.call.closed)), now)
+                continue
+            if task.call.spent is not None:
+                self._end(task, failed(task, Verdict("budget", message=task.call.spent)), now)
                 continue
             task.model = self._pick(task)
             self._admit(task, now)
@@ -209,6 +213,8 @@ class Scheduler(Sharing):
         task = flight.task
         sent = flight.switch.sent_at > 0.0 or flight.polling or flight not in self.flights
         attempt = attempt_of(flight, Outcome(failed(task, verdict), sent=sent), now, self.wall)
+        if flight.charge is not None and flight not in self.flights:
+            flight.charge.keep()  # a job that nobody asks about any more
         task.attempts += (attempt,)
         self.tracker.attempt_failed(verdict.kind, will_retry=False, possibly_billed=attempt.possibly_billed)
 
@@ -216,6 +222,8 @@ class Scheduler(Sharing):
         """What comes after a task has ended, or after its attempt was given up: an answer was paid for, so it is counted
         and kept; a job is told to stop."""
         task, response = flight.task, outcome.response
+        if flight.charge is not None:
+            flight.charge.keep()  # of a job that goes on without us: all others are settled
         if task.state == ENDED and (outcome.next_call is not None or (flight.polling and task.exchange is not None)):
             task.exchange = outcome.exchange or task.exchange
             self.cleanups.append(task)
@@ -280,7 +288,7 @@ class Scheduler(Sharing):
     def _factor(self) -> LimitingFactor | None:
         """What keeps the ready tasks from starting."""
         if not self.waiting:
-            return None
+            return "budget" if self.holding else None
         if self.shared_refusal is not None:
             return self.shared_refusal
         for lane in self.lanes.values():

@@ -8,7 +8,7 @@ from typing import Any
 
 from deluge.landing import Landing
 from deluge.response import APIResponse
-from deluge.tasks import FOLLOWING, QUEUED, RUNNING, WAITING, Task, failed
+from deluge.tasks import FOLLOWING, HELD, QUEUED, RUNNING, WAITING, Task, failed
 from deluge.tracker import StatusTracker
 from deluge.usage import NO_USAGE
 from deluge.wire import Verdict
@@ -93,7 +93,7 @@ class Sharing(Landing):
             share.followers.append(task)
 
     def _end(self, task: Task, response: APIResponse, now: float) -> None:
-        if task.share is not None and response.error_kind == "cancelled":
+        if task.share is not None and response.error_kind in ("cancelled", "budget"):
             self._pass_on(task, now)
         super()._end(task, response, now)
         share = None if task.share is None else self.shares.get(task.share)
@@ -124,9 +124,9 @@ class Sharing(Landing):
         share = None if task.share is None else self.shares.get(task.share)
         if share is None or share.leader is not task or share.answer is not None:
             return False
-        while share.followers:
-            heir = share.followers.popleft()
-            if heir.call.closed is None and heir.state == FOLLOWING:
+        for heir in share.followers:
+            if heir.call.closed is None and heir.call.spent is None and heir.state == FOLLOWING:
+                share.followers.remove(heir)
                 share.leader = heir
                 self._inherit(task, heir, now)
                 return True
@@ -135,7 +135,7 @@ class Sharing(Landing):
     def _inherit(self, task: Task, heir: Task, now: float) -> None:
         state, flight, lane = task.state, task.flight, task.lane
         self._leave_timers(task)
-        if state == QUEUED and flight is None:
+        if state in (QUEUED, HELD) and flight is None:
             heir.attempts, heir.burned, heir.model = task.attempts, task.burned, task.model or self._pick(heir)
             task.attempts = ()
             heir.state, heir.lane = QUEUED, None

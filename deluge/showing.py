@@ -28,7 +28,7 @@ class Showing:
         """A new tracker that later calls share, with its display."""
         self.close()
         with self._lock:
-            self._renew(total)
+            self._renew(total, anew=True)
             self._opened = True
             if style is not None:
                 self._show(style)
@@ -92,9 +92,9 @@ class Showing:
 
         return leave
 
-    def _renew(self, total: int | None) -> None:
+    def _renew(self, total: int | None, anew: bool = False) -> None:
         self.tracker = StatusTracker(self.name, total)
-        self._engine.replace_tracker(self.tracker)
+        self._engine.replace_tracker(self.tracker, anew)
 
     def _show(self, style: str) -> None:
         self._ticker = Ticker(display(style), self._engine.snapshot)

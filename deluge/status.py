@@ -10,7 +10,7 @@ from typing import Literal
 from deluge.models.model import Limits
 from deluge.usage import NO_USAGE, Usage
 
-LimitingFactor = Literal["requests/min", "tokens/min", "slots", "cooldown", "input"]
+LimitingFactor = Literal["requests/min", "tokens/min", "slots", "cooldown", "budget", "input"]
 
 
 @dataclass(frozen=True, slots=True)

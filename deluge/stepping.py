@@ -52,6 +52,12 @@ class Stepping(Readings):
             scheduler.notices = []
         return scheduler
 
+    def _close_accounts(self) -> None:
+        """Whatever is reserved is spent: nobody will say what became of it."""
+        for budget in (self.scheduler.budget, *(call.budget for call in list(self.calls))):
+            if budget is not None:
+                budget.close_all()
+
     def share(self, alarm: queue.SimpleQueue[None]) -> float | None:
         """One exchange with the shared quota; seconds until the next is due, None when the thread is to end."""
         leasing = self._leasing
@@ -196,6 +202,7 @@ class Stepping(Readings):
             call.unfinished.clear()
         for flight in list(self.scheduler.flights):
             flight.switch.abort("cancelled")
+        self._close_accounts()
         bucket = self.scheduler.bucket
         self.scheduler = self._new_scheduler(self.scheduler.tracker)
         if self._leasing is None:

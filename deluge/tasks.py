@@ -14,6 +14,7 @@ from deluge.wire import HttpCall, Verdict
 if TYPE_CHECKING:
     from contextvars import Context
 
+    from deluge.budget import Budget, Charge
     from deluge.journal import Recorder
     from deluge.lanes import Lane
     from deluge.dialects._rate_limits import RateLimitInfo
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from deluge.router import Router
     from deluge.tools.output import OutputReader
 
-QUEUED, RUNNING, WAITING, FOLLOWING, ENDED = "queued", "running", "waiting", "following", "ended"
+QUEUED, RUNNING, WAITING, FOLLOWING, HELD, ENDED = "queued", "running", "waiting", "following", "held", "ended"
 
 
 class Switch(Protocol):
@@ -84,7 +85,7 @@ class Call:
     __slots__ = (
         "id", "templates", "router", "fallbacks", "policy", "request_timeout", "stream_timeout", "background_timeout",
         "receiver", "context", "postprocess", "cache", "reader", "journal", "max_repairs", "answers", "most_answers", "ready",
-        "served", "unfinished", "name", "closed", "more", "__weakref__",
+        "served", "unfinished", "name", "closed", "more", "budget", "unknown_cost", "spent", "__weakref__",
     )
 
     def __init__(
@@ -114,6 +115,9 @@ class Call:
         self.name = name
         self.closed: str | None = None  # why nothing of it is sent any more
         self.more = False  # whether prompts will follow that are not submitted yet
+        self.budget: Budget | None = None  # its own, beside the client's
+        self.unknown_cost: float | None = None  # dollars that a request counts as where its price is not known
+        self.spent: str | None = None  # why no money is left for the rest of it
         self.ready: dict[Lane, Queue] = {}  # the scheduler's
         self.served = 0  # the number of its last turn
         self.unfinished: set[Task] = set()
@@ -129,7 +133,7 @@ class Task:
         "number", "id", "index", "call", "prompt", "size", "metadata", "sink", "key", "row_id", "occurrence", "mark", "model",
         "lane", "state", "attempts", "burned", "rate_limited", "limited_for", "timeouts", "resent", "streamed", "idle",
         "created_at", "first_at", "cooled_at", "flight", "exchange", "next_call", "poll_until", "template", "handle",
-        "prefer", "tokens", "read", "written", "refused", "repairs", "unfit", "share", "due_at",
+        "prefer", "tokens", "read", "written", "amount", "refused", "repairs", "unfit", "share", "due_at",
         "__weakref__",
     )
 
@@ -152,6 +156,7 @@ class Task:
         self.state = QUEUED
         self.attempts: tuple[Attempt, ...] = ()
         self.tokens = self.read = self.written = 0  # the latest estimate: of all, of the input, of the output
+        self.amount = 0  # what an attempt of it is reserved at, where there is a budget
         self.burned = self.rate_limited = self.timeouts = 0
         self.limited_for = self.idle = 0.0
         self.resent = self.streamed = False
@@ -189,7 +194,7 @@ class Task:
 class Flight:
     """One attempt under way: its switch, and what was reserved for it."""
 
-    __slots__ = ("task", "lane", "switch", "own", "shared", "tokens", "started_at", "polling", "abandon_at")
+    __slots__ = ("task", "lane", "switch", "own", "shared", "tokens", "started_at", "polling", "abandon_at", "charge")
 
     def __init__(
         self, task: Task, lane: Lane, switch: Switch, own: Claim, shared: Reservation | None, tokens: int,
@@ -204,6 +209,7 @@ class Flight:
         self.started_at = now
         self.polling = polling
         self.abandon_at = 0.0
+        self.charge: Charge | None = None  # what it is reserved at, where there is a budget
 
 
 class Misfit(NamedTuple):

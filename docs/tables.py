@@ -107,6 +107,8 @@ MEANINGS = {
     "retry_possibly_billed": "`False`: an attempt that may have been billed is never repeated",
     "rate_limit_patience": "seconds that a prompt waits because of 429s before it fails",
     "max_repairs": "how often an answer that does not fit its `output_schema` is asked for again",
+    "max_cost": "dollars that the client may spend, all calls together; `None`: no cap. See [Costs](costs.md)",
+    "unknown_cost": "dollars that a request counts as under a cap where its price is not known",
     "max_queued": "`start()` waits while so many prompts are queued",
     "keep_raw": "keep `raw_response` and `headers` on every response",
     "allow_private_urls": "fetch images and files from private addresses too (see [conversations](conversations.md))",
