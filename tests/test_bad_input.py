@@ -57,7 +57,7 @@ ROWS: list[tuple[str, Callable[[Path], Any], type[Exception], str]] = [
     ("the same model twice", lambda _: quiet(["gpt-4.1", "gpt-4.1"]), ConfigError, "twice.*gpt-4.1"),
     ("CachePattern to the constructor", lambda _: quiet(cache="system_and_tools"), ConfigError,
      "cache object with get and put, not a CachePattern"),
-    ("a cache without put", lambda _: quiet(cache={"get": 1}), ConfigError, r"get\(prompt\) and put\(prompt, response\)"),
+    ("a cache without put", lambda _: quiet(cache=frozenset()), ConfigError, r"get\(prompt\) and put\(prompt, response\)"),
     ("a cache class", lambda _: quiet(cache=7), ConfigError, "cache"),
     ("unknown argument", lambda _: quiet(max_request_per_minute=5), ConfigError, "unknown argument 'max_request_per_minute'"),
     ("unknown parameter", lambda _: SamplingParams(temprature=1), ConfigError, "unknown argument 'temprature'"),
@@ -102,7 +102,7 @@ ROWS: list[tuple[str, Callable[[Path], Any], type[Exception], str]] = [
     ("broken YAML", lambda tmp: LLMClient.from_yaml(yaml_of(tmp, "a: [\n")), ConfigError, "not plain YAML"),
     ("YAML of another encoding", lambda tmp: LLMClient.from_yaml(yaml_of(tmp, b"name: \xff\xfe\n")), ConfigError, "UTF-8"),
     ("no such YAML", lambda tmp: LLMClient.from_yaml(tmp / "none.yaml"), ConfigError, "cannot be read.*No such file"),
-    ("YAML with an unknown key", lambda tmp: LLMClient.from_yaml(yaml_of(tmp, "models: [x]\n")), ConfigError, "'models'"),
+    ("YAML with an unknown key", lambda tmp: LLMClient.from_yaml(yaml_of(tmp, "modells: [x]\n")), ConfigError, "'models'"),
     ("YAML with numbers as keys", lambda tmp: LLMClient.from_yaml(yaml_of(tmp, "1: x\n")), ConfigError, "1"),
     ("from_dict of a list", lambda _: LLMClient.from_dict([1]), ConfigError, "mapping"),  # type: ignore[arg-type]
     # --- a call

@@ -51,6 +51,7 @@ def _run(commands: Any) -> None:
     again.add_argument("--retry-failed", action="store_true", help="go on, and ask again what failed")
     add("--no-prompts", action="store_true", help="leave the prompts out of the records")
     add("--summary-json", metavar="FILE", help="write the summary as JSON too")
+    add("--report", metavar="FILE", help="write a page about the run at its end")
 
 
 def _ask(commands: Any) -> None:
@@ -116,7 +117,7 @@ def _report(commands: Any) -> None:
 def _cache(commands: Any) -> None:
     parser = commands.add_parser("cache", help="look at a cache of answers, or clear it",
                                  description="Tells what a cache file holds and has saved, or clears it.")
-    parser.add_argument("action", choices=("stats", "clear"), help="what to do")
+    parser.add_argument("action", metavar="stats|clear", choices=("stats", "clear"), help="what to do")
     parser.add_argument("file", metavar="FILE", help="the file that --cache named")
     parser.add_argument("--older-than", metavar="DAYS", type=_number(0, 36_500), help="clear only what is older")
     parser.add_argument("--json", action="store_true", help="stats as one JSON object")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,8 @@ from deluge.cli.summaries import write_summary, writable
 from deluge.cli.terminal import on_terminal, quiet_stdout, say
 from deluge.errors import ConfigError, JournalError
 from deluge.journal import Journal, OneWay, Recorder
+from deluge.report import forget_notes, notes_of, save_notes, write_report
+from deluge.status import StatusSnapshot
 from deluge.summary import summary
 from deluge.worklist import Row, count_rows, read_rows
 
@@ -23,14 +26,19 @@ def run(options: argparse.Namespace, signals: Signals) -> int:
     """Answers every row and writes a record as each finishes; 0 when all were answered, 1 when some failed."""
     if _same_file(options.file, options.output):
         raise ConfigError(f"{options.output} is the work list itself")
+    if options.report is not None and options.output == "-":
+        raise ConfigError("--report needs records in a file: -o FILE")
     schema = _schema(options.schema) if options.schema else None
     with read_rows(
         options.file, column=options.column, template=options.template, system=options.system, limit=options.limit
     ) as rows:
         writable(options.summary_json)
-        job = Job(options)
+        writable(options.report)
+        job, started_at = Job(options), time.time()
         code = job.run(rows, schema, signals)
     now = job.client.status()
+    if job.resumable:
+        _note(options, now, started_at)
     if options.summary_json:
         write_summary(options.summary_json, now)
     if not options.quiet:
@@ -38,6 +46,19 @@ def run(options: argparse.Namespace, signals: Signals) -> int:
     if job.notice:
         say(job.notice)
     return code
+
+
+def _note(options: argparse.Namespace, now: StatusSnapshot, started_at: float) -> None:
+    """Leaves the notes of this run beside its records, and makes the report."""
+    if options.overwrite:
+        forget_notes(options.output)
+    if now.requests_sent or now.limited_minutes:
+        save_notes(options.output, notes_of(now, started_at))
+    if options.report is not None:
+        try:
+            write_report(options.output, options.report)
+        except ConfigError as error:  # the answers are there all the same
+            say(f"no report: {error}")
 
 
 def recorder_of(options: argparse.Namespace) -> Recorder:
@@ -56,12 +77,14 @@ class Job:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self.client = client_from(options)
+        self.resumable = False  # whether there is a file to go on from
         self.notice = ""  # what is to be said at the end
         self.next_step = ""
 
     def run(self, rows: Iterator[Row], schema: Any, signals: Signals) -> int:
         """The exit code, when all rows are done, nothing can be written any more, or a signal came."""
         recorder = recorder_of(self._options)
+        self.resumable = not isinstance(recorder, OneWay)
         clean = False
         failed = 0
         self.client.open(self._total(), show_progress=on_terminal() and not self._options.quiet)

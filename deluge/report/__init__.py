@@ -12,9 +12,9 @@ from pathlib import Path
 from deluge.errors import ConfigError
 from deluge.report.gather import Gathered, read_records
 from deluge.report.page import page
-from deluge.report.runfile import RunNotes, read_notes, save_notes
+from deluge.report.runfile import RunNotes, forget_notes, notes_of, read_notes, save_notes
 
-__all__ = ["Gathered", "RunNotes", "read_notes", "save_notes", "write_report"]
+__all__ = ["Gathered", "RunNotes", "forget_notes", "notes_of", "read_notes", "save_notes", "write_report"]
 
 
 def write_report(records: str | os.PathLike[str], output: str | os.PathLike[str]) -> Gathered:

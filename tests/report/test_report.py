@@ -18,6 +18,10 @@ from deluge.report import RunNotes, read_notes, save_notes, write_report
 from deluge.report.charts import Bar, bars, escaped
 from deluge.report.gather import MOST_STEPS, Gathered, Timeline, read_records
 from deluge.report.page import page
+from deluge.testing import RehearsalServer, rehearsal
+from deluge.tracker import StatusTracker
+
+__all__ = ["rehearsal"]
 
 WORDS = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=30))
 VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), WORDS, st.lists(WORDS, max_size=2))
@@ -119,3 +123,31 @@ def test_charts_have_round_axes_and_say_what_they_are() -> None:
     text = bars([Bar((("a", 730.0),), "first", "0:00")], label="a & b", limit=900.0, limit_label="limit")
     assert 'aria-label="a &amp; b"' in text and ">1k<" in text and ">500<" in text and 'class="limit"' in text
     assert escaped("\ud800") == "?"
+
+
+def test_a_run_leaves_its_notes_and_its_page(tmp_path: Path, rehearsal: RehearsalServer) -> None:
+    rows = tmp_path / "rows.txt"
+    rows.write_text("".join(f"prompt {n}\n" for n in range(30)))
+    out = tmp_path / "out.jsonl"
+    command = ["run", str(rows), "-m", "m", "--base-url", rehearsal.base_url, "-o", str(out), "-q", "--rpm", "60000",
+               "--concurrency", "2", "--report", str(tmp_path / "page.html")]
+    assert main([*command, "--limit", "20"]) == 0 and main(command) == 0
+    notes = read_notes(out)
+    assert [note.requests for note in notes] == [20, 10] and notes[0].requests_per_minute == 60_000 and notes[0].slots == 2
+    seen = " ".join(read((tmp_path / "page.html").read_text("utf-8")).texts)
+    assert "answered of 30" in seen and "limit 60,000 requests/min" in seen
+    assert main([*command, "--overwrite"]) == 0 and len(read_notes(out)) == 1
+    assert main([*command[:7], "-", "--report", "x.html"]) == 2
+
+
+def test_what_limits_a_run_is_counted_by_the_minute() -> None:
+    now = [100.0]
+    tracker = StatusTracker(clock=lambda: now[0])
+    tracker.started(1)
+    for factor, seconds in (("slots", 50.0), (None, 5.0), ("tokens/min", 20.0), ("cooldown", 100.0)):
+        tracker.gauge(0, 1, 0, factor, now[0])  # type: ignore[arg-type]
+        now[0] += seconds
+    minutes = tracker.snapshot().limited_minutes
+    assert minutes == {0: {"slots": 50.0, "tokens/min": 5.0}, 1: {"tokens/min": 15.0, "cooldown": 45.0}, 2: {"cooldown": 55.0}}
+    assert {name: sum(m.get(name, 0.0) for m in minutes.values()) for name in ("slots", "tokens/min", "cooldown")} == \
+        tracker.snapshot().limited_by

@@ -36,7 +36,7 @@ def test_a_session_gets_its_responses(session: requests.Session) -> None:
 def test_streams_and_codings(session: requests.Session) -> None:
     def script(peer: Peer) -> None:
         while peer.request() is not None:
-            peer.reply(gzip.compress(b"one\ntwo\n"), "200 OK", "Content-Encoding: gzip")
+            peer.reply(gzip.compress(b"one\ntwo\n", mtime=0), "200 OK", "Content-Encoding: gzip")
 
     with Server(script) as server:
         assert session.get(server.url, timeout=20).text == "one\ntwo\n"

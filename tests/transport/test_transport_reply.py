@@ -195,7 +195,7 @@ def test_replies_that_are_too_large() -> None:
 
 
 def test_transfer_codings_below_chunked_are_undone() -> None:
-    packed = gzip.compress(b"hello")
+    packed = gzip.compress(b"hello", mtime=0)
     data = OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(packed), packed)
     reader = ReplyReader()
     body = reader.feed(data)
@@ -209,10 +209,10 @@ def raw_deflate(data: bytes) -> bytes:
 
 
 CODED = {
-    "gzip": gzip.compress(b"hello" * 50), "x-gzip": gzip.compress(b"hello" * 50),
+    "gzip": gzip.compress(b"hello" * 50, mtime=0), "x-gzip": gzip.compress(b"hello" * 50, mtime=0),
     "deflate": zlib.compress(b"hello" * 50), "Deflate": raw_deflate(b"hello" * 50),
-    "gzip, deflate": zlib.compress(gzip.compress(b"hello" * 50)), "identity": b"hello" * 50,
-    "gzip ": gzip.compress(b"hello") + gzip.compress(b"hello" * 49), "utf-8": b"hello" * 50,
+    "gzip, deflate": zlib.compress(gzip.compress(b"hello" * 50, mtime=0)), "identity": b"hello" * 50,
+    "gzip ": gzip.compress(b"hello", mtime=0) + gzip.compress(b"hello" * 49, mtime=0), "utf-8": b"hello" * 50,
 }
 
 
@@ -247,13 +247,13 @@ def test_compressed_content_that_is_cut_or_broken(coding: str) -> None:
 
 
 def test_content_grows_only_so_far() -> None:
-    bomb = gzip.compress(b"\0" * 50_000_000)
-    twice, small = gzip.compress(bomb), zlib.compress(bytes(2_000))
+    bomb = gzip.compress(b"\0" * 50_000_000, mtime=0)
+    twice, small = gzip.compress(bomb, mtime=0), zlib.compress(bytes(2_000))
     for data, codings in ((bomb, ("gzip",)), (twice, ("gzip", "gzip")), (small, ("deflate",))):
         with pytest.raises(TooLargeError):
             Decoder(codings, 1_000).feed(data)
     exact = Decoder(("gzip",), 1_000)
-    assert exact.feed(gzip.compress(b"x" * 1_000)) == b"x" * 1_000
+    assert exact.feed(gzip.compress(b"x" * 1_000, mtime=0)) == b"x" * 1_000
     exact.end()
     with pytest.raises(ReplyError, match="too many"):
         Decoder(("gzip",) * 9, 1_000)
@@ -267,7 +267,7 @@ def test_empty_compressed_content_is_whole() -> None:
 
 def test_garbage_after_a_gzip_member_is_ignored() -> None:
     undo = decoder("gzip", (), 100)
-    assert undo is not None and undo.feed(gzip.compress(b"ok") + b"\0\0\0") == b"ok"
+    assert undo is not None and undo.feed(gzip.compress(b"ok", mtime=0) + b"\0\0\0") == b"ok"
     undo.end()
 
 
