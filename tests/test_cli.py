@@ -236,7 +236,7 @@ def test_the_same_command_goes_on(tmp_path: Path) -> None:
         back = go()
         assert server.count == 61 and re.search(r"^prompts +30: 30 answered \| 30 resumed", back.stderr, re.M), back.stderr
         assert go("--overwrite").returncode == 0 and server.count == 91
-    assert sorted(os.listdir(tmp_path)) == ["in.jsonl", "out.jsonl"]
+    assert sorted(os.listdir(tmp_path)) == ["in.jsonl", "out.jsonl", "out.jsonl.runs"]
 
 
 def test_a_signal_before_the_first_answer_leaves_nothing_behind(tmp_path: Path) -> None:

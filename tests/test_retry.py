@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import traceback
 from random import Random
@@ -128,6 +129,12 @@ def test_what_a_retrying_leaves_alone_stays_ours():
     assert only_stop.decide(failed("bad_request", retry=False)) is None
     only_wait = policy(3, retry=tenacity.Retrying(wait=tenacity.wait_fixed(2)))
     assert only_wait.decide(failed(attempt=2)) == 2.0 and only_wait.decide(failed(attempt=3)) is None
+
+
+@pytest.mark.skipif(
+    "enabled" not in inspect.signature(tenacity.BaseRetrying.__init__).parameters, reason="tenacity before 9.2"
+)
+def test_a_retrying_that_is_off_is_off():
     assert policy(retry=tenacity.Retrying(enabled=False)).decide(failed()) is None
 
 

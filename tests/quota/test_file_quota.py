@@ -191,7 +191,7 @@ def test_two_clients_on_one_quota(rehearsal: RehearsalServer, tmp_path: Path) ->
         first.close()
         second.close()
     assert rehearsal.count == 60
-    for thread in our_threads():
+    for thread in our_threads():  # a close does not wait for them
         thread.join(10)
     assert not our_threads()
     said = FileQuota(tmp_path / "q").exchange([report(capacities=(60, -1))])[0]
