@@ -158,6 +158,7 @@ class Feed:
         make = self._make
         tasks = [make(index, prompt) for index, prompt in islice(self._items, room)]
         self.added += len(tasks)
+        self.call.more = len(tasks) == room
         if len(tasks) < room:
             self.over = True
         return tasks

@@ -49,7 +49,8 @@ class LLMClient(Agents):
         _check_cap(config, pool)
         self._config = config
         self._pool = pool
-        self._router = Router([entry.key for entry in pool], [entry.weight for entry in pool])
+        dynamic = config.model_weights == "dynamic"
+        self._router = Router([entry.key for entry in pool], [entry.weight for entry in pool], dynamic)
 
     def _start(self, engine: Engine, book: HandleBook[APIResponse] | None = None, showing: Showing | None = None) -> None:
         self._engine = engine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deluge.lanes import NEVER
-from deluge.routing import Routing
+from deluge.spreading import Spreading
 from deluge.tasks import Flight, Misfit, Outcome, Task, attempt_of, unfit
 from deluge.usage import Usage
 from deluge.wire import Verdict
@@ -12,7 +12,7 @@ CROWDED_WAIT = 0.2  # seconds before a prompt tries again to get a file descript
 HOPPING = ("verdict", "patience", "final")  # why the policy gives a model up where another one may still answer
 
 
-class Landing(Routing):
+class Landing(Spreading):
     """Gives slots back, settles reservations, and decides whether a failed prompt goes on. ``_again`` is the scheduler's."""
 
     def _again(self, task: Task, other: str | None, wait: float, now: float) -> None:
@@ -36,6 +36,7 @@ class Landing(Routing):
                 lane.estimator.learn(flight.task.size, usage.total_input_tokens, usage.output_tokens, most)
         self._settle(flight, outcome, now)
         if outcome.limits is not None and not flight.polling and lane.hear(outcome.limits, flight, now):
+            self.tracker.learned[lane.model] = lane.quota.limits()
             self.tell(lane, limits=lane.quota.limits())
 
     def _settle(self, flight: Flight, outcome: Outcome, now: float) -> None:

@@ -58,7 +58,8 @@ class Lane:
     __slots__ = (
         "model", "api_key", "quota", "health", "ramp", "adaptive", "estimator", "running", "slots", "exempt",
         "shared_requests", "waiting", "holder", "retry_at", "refusal", "suspects", "blocked", "blocked_at", "probe",
-        "closed_until", "latency", "auto", "_opening", "_settings", "_own_tokens", "_turns", "_gone", "_joined",
+        "closed_until", "latency", "auto", "_busy_since",
+        "_opening", "_settings", "_own_tokens", "_turns", "_gone", "_joined",
     )
 
     def __init__(
@@ -84,7 +85,7 @@ class Lane:
         slots = given.concurrent_requests
         self.slots = int(slots) if isinstance(slots, (int, float)) and slots < NEVER else None
         self.adaptive = Slots(self._most_slots(settings.slots), rules, settings.auto_slots or slots == AUTO)
-        self.latency = 0.0
+        self.latency = self._busy_since = 0.0
         self.running = 0
         self.waiting = 0
         self.holder: Task | None = None
@@ -201,10 +202,35 @@ class Lane:
             return max(MIN_WAIT, change if paced else min(change, health.next_change(now)))
         return 0.0
 
+    def would_wait(self, task: Task, name: str, now: float) -> float:
+        """Like ``admits`` for a task that waits in another lane, where it keeps its turn."""
+        if now < self.retry_at:
+            return self.retry_at - now
+        most = task.template_for(name).params.max_new_tokens
+        task.read, task.written = self.estimator.input(task.size), self.estimator.output(most)
+        task.tokens = max(1, task.read + task.written)
+        return self.check(task, most, now)
+
+    def waited(self, now: float) -> float:
+        """For how long there has been no moment without an attempt in flight."""
+        return now - self._busy_since if self.running else 0.0
+
+    def ready_in(self, now: float) -> float:
+        """About how many seconds a prompt that is queued now waits for its start."""
+        paused = max(0.0, self.health.cooling_until - now)
+        cap = int(self.adaptive.cap)
+        if not self.waiting and self.running < cap:
+            return paused
+        limit = self.quota.pace.rate or (self.quota.requests_per_minute or NEVER) / 60.0
+        speed = min(limit, cap / self.latency if self.latency else NEVER)
+        queued = self.waiting + max(0, self.running + 1 - cap)
+        return paused + (queued / speed if speed < NEVER else queued * 0.001)
+
     def take(self, task: Task, now: float) -> Claim:
         """Debits the lane for a start that ``check`` allowed."""
         if self.running == 0:
             self.ramp.began(now)
+            self._busy_since = now
         self.running += 1
         return self.quota.take(task.read, task.written, task.template_for(task.model).params.max_new_tokens, now)
 

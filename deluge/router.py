@@ -12,12 +12,13 @@ class Router:
     quota runs out first. Weight 0 is never picked. Pure: the same picks in the same order every time.
     """
 
-    __slots__ = ("names", "shares", "picks", "counts", "_owed")
+    __slots__ = ("names", "shares", "picks", "counts", "dynamic", "_owed")
 
-    def __init__(self, names: Sequence[str], weights: Sequence[float]) -> None:
+    def __init__(self, names: Sequence[str], weights: Sequence[float], dynamic: bool = False) -> None:
         total = float(sum(weights))
         self.names = tuple(names)
         self.shares = tuple(weight / total for weight in weights)
+        self.dynamic = dynamic  # prompts go where they are answered soonest; these picks are for whoever asks for one
         self.picks = 0
         self.counts = [0] * len(self.names)
         active = sum(1 for share in self.shares if share > 0)

@@ -34,7 +34,8 @@ def summary(now: StatusSnapshot, next_step: str | None = None, settings: Setting
     """
     lines = (
         ("prompts", _prompts(now)), ("requests", _requests(now)), ("tokens", _tokens(now)), ("cost", _cost(now)),
-        ("speed", _speed(now)), ("limited by", _limits(now, settings)), ("failed", _failures(now)),
+        ("speed", _speed(now)), ("limited by", _limits(now, settings)), ("account", _account(now)),
+        ("failed", _failures(now)),
         ("cut", _cut(now, settings)), ("next", next_step or ""),
     )
     return "".join(f"{word:<12}{text}\n" for word, text in lines if text)
@@ -101,6 +102,19 @@ def _limits(now: StatusSnapshot, settings: Settings) -> str:
     names = [settings.quota] if {"requests/min", "tokens/min"} & shares.keys() else []
     names += [settings.slots] if not names and "slots" in shares else []
     return text + (f"   (limits are the defaults; raise them with {names[0]})" if names else "")
+
+
+def _account(now: StatusSnapshot) -> str:
+    """What the account's limits turned out to be."""
+    found = []
+    for model, limits in now.learned.items():
+        words = [f"{limit:,.0f} {name}/min" for limit, name in (
+            (limits.requests_per_minute, "requests"), (limits.tokens_per_minute, "tokens"),
+            (limits.input_tokens_per_minute, "input tokens"), (limits.output_tokens_per_minute, "output tokens"),
+        ) if isinstance(limit, (int, float))]
+        if words:
+            found.append(f"{model}: {', '.join(words)}")
+    return " | ".join(found)
 
 
 def _failures(now: StatusSnapshot) -> str:

@@ -17,7 +17,7 @@ FLOORS = {
     # 6 features
     "asking": 6, "agent": 6, "streaming": 6, "batches": 6, "embed": 6, "rerank": 6, "report": 6,
     # 5 engine
-    "engine": 5, "scheduler": 5, "admission": 5, "routing": 5, "lanes": 5, "tasks": 5, "limits": 5, "retry": 5,
+    "engine": 5, "scheduler": 5, "admission": 5, "routing": 5, "spreading": 5, "lanes": 5, "tasks": 5, "limits": 5, "retry": 5,
     "router": 5, "tracker": 5, "handles": 5, "courier": 5, "worker": 5,
     "calls": 5, "summary": 5, "plan": 5, "rowplan": 5, "endpoints": 5, "lifecycle": 5, "crew": 5, "lobby": 5,
     "readings": 5, "journaling": 5, "stepping": 5, "landing": 5, "surroundings": 5, "showing": 5, "waiting": 5,

@@ -8,6 +8,7 @@ import pytest
 
 from deluge.adaptation import Adaptation
 from deluge.models.model import Limits
+from deluge.router import Router
 from deluge.testing.limits import RateLimits
 
 from accounts import Account
@@ -167,6 +168,37 @@ def test_a_quota_of_the_day_that_is_used_up_ends_the_run_with_its_resume_time():
     assert len(unsent) >= 80 and all("until 19" in response.error_message for response in unsent)
     report, = account.scheduler.limits(account.now)
     assert report.why == "closed" and report.closed_until > 80_000.0
+
+
+def pool(weights: list[float] | None, latency: float, prompts: int = 600) -> Account:
+    limits = {"a": RateLimits(600, kind="sliced"), "b": RateLimits(1_200, kind="sliced")}
+    account = Account(limits, latency={"a": 0.3, "b": latency}, slots=500, rpm="auto", tpm="auto")
+    call = account.call(["a", "b"], weights=weights)
+    if weights is None:
+        call.router = Router(["a", "b"], [1.0, 1.0], dynamic=True)
+    account.feed(call, prompts, 200)
+    account.live()
+    assert len(account.answered) == prompts
+    return account
+
+
+@pytest.mark.parametrize("latency", [0.3, 3.0])
+def test_dynamic_weights_end_as_early_as_the_best_fixed_ones(latency):
+    took, *fixed = [account.answered[-1] - account.began for account in (
+        pool(weights, latency) for weights in (None, [0.33, 0.67], [0.4, 0.6], [0.5, 0.5]))]
+    assert took <= 1.1 * min(fixed)
+
+
+def test_dynamic_weights_leave_alone_whoever_asked_for_a_model():
+    account = Account({"a": RateLimits(60, kind="sliced"), "b": RateLimits(6_000)}, latency={"a": 0.3, "b": 0.3}, slots=50,
+                      rpm="auto", tpm="auto")
+    call = account.call(["a", "b"])
+    call.router = Router(["a", "b"], [1.0, 1.0], dynamic=True)
+    sticky = account.submit(call, 10, prefer="a")
+    others = account.submit(call, 200)
+    account.live()
+    assert {account.responses[task.id].model_internal for task in sticky} == {"a"}
+    assert sum(account.responses[task.id].model_internal == "b" for task in others) > 150
 
 
 def test_the_same_seed_tells_the_same_story():

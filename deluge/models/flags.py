@@ -31,6 +31,11 @@ FLAGS: dict[str, str] = {
     "supports_verbosity": "takes a setting for how long its answers are",
     "embedding": "gives embeddings, not text",
     "reranking": "ranks documents, does not give text",
+    # what counts against the limits of its provider
+    "counts_max_tokens": "its token limit counts the larger of the input and max_tokens, whatever is written",
+    "reserves_max_tokens": "its token limit takes max_tokens at the start and gives back what was not written",
+    "cached_input_free": "input that was read from its cache does not count against its token limit",
+    "counts_input_only": "its token limit counts input only",
     # which interface
     "supports_responses": "is also served by the Responses API",
     "requires_responses": "is served by the Responses API only",

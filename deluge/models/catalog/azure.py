@@ -10,6 +10,7 @@ PROVIDER = Provider(
     "azure", "{endpoint}/openai/v1", key_env=("AZURE_API_KEY", "AZURE_OPENAI_API_KEY"), key_header="api-key",
     url_env={"endpoint": "AZURE_OPENAI_ENDPOINT AZURE_ENDPOINT AZURE_URL"},
     service_tiers=("auto", "default", "flex", "priority"),
+    flags=frozenset({"counts_max_tokens"}),
 )
 row = rows_of(PROVIDER)
 _OPEN = f.OPEN.but("uses_max_tokens")

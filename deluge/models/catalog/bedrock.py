@@ -11,7 +11,8 @@ from deluge.models.rows import PLAIN, Family, rows_of
 
 PROVIDER = Provider(
     "bedrock", "https://bedrock-runtime.{region}.amazonaws.com", "bedrock",
-    key_env=("AWS_BEARER_TOKEN_BEDROCK", "AWS_BEDROCK_API_KEY", "BEDROCK_API_KEY"), flags=frozenset({"sigv4"}),
+    key_env=("AWS_BEARER_TOKEN_BEDROCK", "AWS_BEDROCK_API_KEY", "BEDROCK_API_KEY"),
+    flags=frozenset({"sigv4", "reserves_max_tokens", "cached_input_free"}),
     url_env={"region": "AWS_REGION AWS_DEFAULT_REGION"}, url_defaults={"region": "us-east-1"}, key_optional=True,
     service_tiers=("default", "priority", "flex", "reserved"), aliases=("aws",),
 )

@@ -9,7 +9,8 @@ from deluge.models.rows import PLAIN, rows_of
 PROVIDER = Provider(
     "google", "https://generativelanguage.googleapis.com/v1beta", "gemini",
     key_env=("GEMINI_API_KEY", "GOOGLE_API_KEY"), key_header="x-goog-api-key",
-    service_tiers=("standard", "flex", "priority"), aliases=("gemini",), flags=frozenset({"server_tool_invocations"}),
+    service_tiers=("standard", "flex", "priority"), aliases=("gemini",),
+    flags=frozenset({"server_tool_invocations", "counts_input_only"}),
 )
 UNLISTED = f.GEMINI_4
 row = rows_of(PROVIDER, names_are_aliases=True)

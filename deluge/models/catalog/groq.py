@@ -7,7 +7,8 @@ from deluge.models.model import Provider
 from deluge.models.rows import rows_of
 
 PROVIDER = Provider(
-    "groq", "https://api.groq.com/openai/v1", key_env=("GROQ_API_KEY",), flags=frozenset({"supports_flex", "four_stops"}),
+    "groq", "https://api.groq.com/openai/v1", key_env=("GROQ_API_KEY",),
+    flags=frozenset({"supports_flex", "four_stops", "cached_input_free"}),
     service_tiers=("auto", "on_demand", "flex", "performance"),
 )
 row = rows_of(PROVIDER)

@@ -9,6 +9,7 @@ from deluge.models.rows import PLAIN, rows_of
 PROVIDER = Provider(
     "openai", "https://api.openai.com/v1", key_env=("OPENAI_API_KEY",),
     service_tiers=("auto", "default", "flex", "priority", "fast", "scale"),
+    flags=frozenset({"counts_max_tokens"}),
 )
 UNLISTED = f.GPT_6
 row = rows_of(PROVIDER, names_are_aliases=True)
