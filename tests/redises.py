@@ -9,10 +9,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from redis import Redis
-from redis.backoff import ConstantBackoff
-from redis.exceptions import ConnectionError
-from redis.retry import Retry
+
+pytest.importorskip("redis", reason='needs the extra "integration"')
+
+from redis import Redis  # noqa: E402
+from redis.backoff import ConstantBackoff  # noqa: E402
+from redis.exceptions import ConnectionError  # noqa: E402
+from redis.retry import Retry  # noqa: E402
 
 MISSING = "redis-server is not installed (Debian: apt-get install redis-server)"
 
