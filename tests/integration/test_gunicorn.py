@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from servers import Load, gunicorn
+from servers import Load, Server, gunicorn, memory
 
 from deluge.testing import RehearsalServer, assert_nothing_sent_again
 
@@ -40,3 +40,33 @@ def test_workers_answer_through_a_reload(kind: str, preload: bool, tmp_path: Pat
         assert not again.failures, repr(again)
         assert server.stop() == 0
         assert "Traceback" not in server.said()
+
+
+def test_two_thousand_requests_with_a_reload_in_the_middle_then_ten_more(tmp_path: Path) -> None:
+    """All answered, none asked twice, no hang; and neither the master nor its workers grow from reload to reload."""
+    prompts = [f"request {number}" for number in range(2_000)]
+    with RehearsalServer(latency=0.01) as provider, gunicorn(
+            tmp_path, "--workers", "4", "--preload", LLM_BASE_URL=provider.base_url) as server:
+        load = Load(server, prompts)
+        load.wait_for(1_000)
+        server.signal(signal.SIGHUP)
+        load.finish()
+        assert not load.failures and load.answers == {prompt: prompt for prompt in prompts}, repr(load)
+        assert provider.count == 2_000 and len(load.pids) == 8
+        assert_nothing_sent_again(provider)
+        held = []
+        for turn in range(10):
+            reload(server, 4)
+            assert not Load(server, [f"turn {turn} {number}" for number in range(40)]).finish().failures
+            held.append((server.memory(), max(memory(pid) for pid in server.children())))
+        masters, workers = zip(*held)
+        assert max(masters[5:]) <= max(masters[:5]) * 1.02, masters
+        assert max(workers[5:]) <= max(workers[:5]) * 1.05, workers
+        assert server.stop() == 0
+
+
+def reload(server: Server, workers: int) -> None:
+    """Returns when every worker is a new one."""
+    old = set(server.children())
+    server.signal(signal.SIGHUP)
+    server.wait_for(lambda: len(server.children()) == workers and not old & set(server.children()), "new workers")
