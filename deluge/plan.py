@@ -104,7 +104,7 @@ class Plan:
         engine, config, pool, router, options, receiver, cache_lock, warned = self._made_from
         changed = cast(CallOptions, {**options, "tools": self.options.tools, **changes})  # an iterator is read once
         made = Plan(engine, config, pool, router, changed, receiver, cache_lock, warned, tool_choice)
-        made.call.budget = self.call.budget
+        made.call.budget, made.call.learned = self.call.budget, self.call.learned
         return made
 
     def task(self, index: int, prompt: Any, sink: Any = None) -> Task:

@@ -6,10 +6,14 @@ from heapq import heappop, heappush
 from typing import Any
 
 from deluge.budget import PER_DOLLAR, Budget, Charge, actual_cost, price_of
+from deluge.limits import TokenEstimator
+from deluge.response import APIResponse
 from deluge.sharing import Sharing
-from deluge.tasks import FOLLOWING, HELD, Call, Flight, Outcome, Task
+from deluge.tasks import FOLLOWING, HELD, QUEUED, Call, Flight, Outcome, Task
 from deluge.tracker import StatusTracker
 from deluge.wire import Verdict
+
+_KNOWS_NOTHING = TokenEstimator()
 
 
 class Spending(Sharing):
@@ -59,9 +63,9 @@ class Spending(Sharing):
     def _refusing(self, task: Task, now: float, promised: int = 0) -> list[Budget]:
         """The budgets that do not allow this task, with so much promised to others; its ``amount`` is estimated anew."""
         call, template = task.call, task.template_for(task.model)
-        estimator = self.lane_of(task, now).estimator
-        output = estimator.output(template.params.max_new_tokens)
-        task.amount = amount = price_of(template, estimator.input(task.size), output, call.unknown_cost)
+        read = self.lane_of(task, now).estimator.input(task.size)
+        written = call.learned.get(task.model, _KNOWS_NOTHING).output(template.params.max_new_tokens)
+        task.amount = amount = price_of(template, read, written, call.unknown_cost)
         budgets = (self.budget,) if call.budget is None else (self.budget, call.budget)
         return [budget for budget in budgets if not budget.fits(amount + promised)]
 
@@ -85,8 +89,8 @@ class Spending(Sharing):
                         self._end_rest(call, refusing, now)
                     break
                 heappop(heap)
-                promised += task.amount
                 self._admit(task, now)
+                promised += task.amount if task.state == QUEUED else 0  # it ended where no lane takes it
             if not heap:
                 self.holding.pop(call, None)
 
@@ -122,3 +126,12 @@ class Spending(Sharing):
                 charge.keep()  # its poll never left, but the job runs
             else:
                 charge.settle(actual_cost(outcome, charge.amount, flight.task.call.unknown_cost))
+                self._learn(flight.task, outcome.response)
+
+    def _learn(self, task: Task, response: APIResponse) -> None:
+        """How long the answers of this call are; those of other calls say nothing about them."""
+        usage = response.usage
+        if not response.is_error and usage.output_tokens:
+            estimator = task.call.learned.setdefault(task.model, TokenEstimator())
+            most = task.template_for(task.model).params.max_new_tokens
+            estimator.learn(task.size, usage.total_input_tokens, usage.output_tokens, most)

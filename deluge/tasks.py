@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from deluge.journal import Recorder
     from deluge.lanes import Lane
     from deluge.dialects._rate_limits import RateLimitInfo
-    from deluge.limits import Claim, Reservation
+    from deluge.limits import Claim, Reservation, TokenEstimator
     from deluge.prompt import Conversation, Message
     from deluge.request import RequestTemplate
     from deluge.retry import RetryPolicy, Ruling
@@ -85,7 +85,8 @@ class Call:
     __slots__ = (
         "id", "templates", "router", "fallbacks", "policy", "request_timeout", "stream_timeout", "background_timeout",
         "receiver", "context", "postprocess", "cache", "reader", "journal", "max_repairs", "answers", "most_answers", "ready",
-        "served", "unfinished", "name", "closed", "more", "budget", "unknown_cost", "spent", "__weakref__",
+        "served", "unfinished", "name", "closed", "more", "budget", "unknown_cost", "spent", "learned",
+        "__weakref__",
     )
 
     def __init__(
@@ -118,6 +119,7 @@ class Call:
         self.budget: Budget | None = None  # its own, beside the client's
         self.unknown_cost: float | None = None  # dollars that a request counts as where its price is not known
         self.spent: str | None = None  # why no money is left for the rest of it
+        self.learned: dict[str, TokenEstimator] = {}  # by model, where there is a budget: how long its answers are
         self.ready: dict[Lane, Queue] = {}  # the scheduler's
         self.served = 0  # the number of its last turn
         self.unfinished: set[Task] = set()
