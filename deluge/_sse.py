@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from deluge.wire import ServerEvent
 
 MAX_EVENT = 64 * 1024 * 1024
+_LONGEST_PAUSE = 9  # digits of milliseconds: eleven days; a server's word must not become a number that no clock takes
 
 
 def server_events(chunks: Iterable[bytes]) -> Iterator[ServerEvent]:
@@ -69,7 +70,7 @@ class _Fields:
             self.event = value
         elif name == "id" and "\0" not in value:
             self.id = value
-        elif name == "retry" and value.isdigit():
+        elif name == "retry" and value.isascii() and value.isdigit() and len(value) <= _LONGEST_PAUSE:
             self.retry = int(value)
         return None
 

@@ -183,14 +183,14 @@ def send(engine: Engine, tasks: list[Task], look_up: LookUp | None, recorded: Lo
     """Submits tasks, but for those that the journal or the response cache has an answer to, or that follow an equal one."""
     if recorded is not None:
         tasks = _served(engine, tasks, recorded)
-    tasks = engine.claim(tasks)
-    if look_up is not None:
-        try:
+    try:
+        tasks = engine.claim(tasks)
+        if look_up is not None:
             tasks = _served(engine, tasks, look_up)
-        except BaseException:  # Ctrl-C: whoever follows one of them must not wait for ever
-            engine.submit(tasks)
-            raise
-    engine.submit(tasks)
+        engine.submit(tasks)
+    except BaseException:  # Ctrl-C: whoever follows one of them must not wait for ever
+        engine.submit_left(tasks)
+        raise
 
 
 def _served(engine: Engine, tasks: list[Task], look_up: LookUp) -> list[Task]:

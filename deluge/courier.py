@@ -158,7 +158,7 @@ def _next(jobs: queue.SimpleQueue[_Job]) -> _Job:
 def _attend(job: Callable[[], None]) -> None:
     try:
         job()
-    except Exception as error:
+    except BaseException as error:  # sys.exit() in what is the user's must not end the thread that all wait for
         logger.error("the courier failed", exc_info=error)
 
 
@@ -205,7 +205,7 @@ def _record(pairs: Pairs) -> None:
 def _hand_out(task: Task, response: APIResponse) -> None:
     try:
         task.call.receiver.take(task, response)
-    except Exception as error:
+    except BaseException as error:  # a callback of a handle may raise anything
         logger.error("a delivery failed", exc_info=error, extra={"deluge": {"task": task.id}})
 
 
@@ -220,7 +220,7 @@ def _through_hooks(task: Task, response: APIResponse) -> APIResponse:
     try:
         if call.postprocess is not None and response.source != "journal":
             response = changed_by(functools.partial(_in_context, call, call.postprocess), response)
-    except Exception as error:
+    except BaseException as error:
         blame(response, error)
     return response
 
@@ -235,7 +235,7 @@ def changed_by(hook: Callable[[APIResponse], Any], response: APIResponse) -> API
     return changed
 
 
-def blame(response: APIResponse, error: Exception) -> None:
+def blame(response: APIResponse, error: BaseException) -> None:
     """The response becomes an error that says which exception a hook of the user's raised; it keeps its answer."""
     response.is_error, response.error_kind = True, "postprocess"
     response.error_message = f"{type(error).__name__}: {error}"
@@ -250,7 +250,7 @@ def keep(task: Task, response: APIResponse) -> None:
         prompt = task.prompt.keyed(task.key)
         try:
             _in_context(call, call.cache.put, prompt, response.replaced())  # hooks may change the one that is delivered
-        except Exception as error:
+        except BaseException as error:
             logger.warning("the response cache failed: %s", type(error).__name__, exc_info=error)
 
 

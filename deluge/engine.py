@@ -29,7 +29,7 @@ from deluge.quota.words import Quota
 from deluge.stepping import Stepping, unsent
 from deluge.response import APIResponse
 from deluge.surroundings import allowed_slots, check_threads
-from deluge.tasks import Call, Flight, Outcome, Task, failed
+from deluge.tasks import ENDED, Call, Flight, Outcome, Task, failed
 from deluge.tracker import StatusTracker
 from deluge.transport import LeanTransport
 from deluge.transport.signers import signers
@@ -102,6 +102,14 @@ class Engine(Stepping):
             self._step(now)
             return first
 
+    def submit_left(self, tasks: list[Task]) -> None:
+        """Takes in what an interrupted caller has left between ``claim`` and ``submit``."""
+        with self._lock:
+            if self.awake:
+                now = time.monotonic()
+                self.scheduler.submit_left(tasks, now)
+                self._step(now)
+
     def deliver(self, pairs: list[tuple[Task, APIResponse]]) -> None:
         """Delivers responses that nothing was sent for (cache hits), in the order of the others."""
         if not pairs:
@@ -109,13 +117,13 @@ class Engine(Stepping):
         with self._lock:
             self._wake()
             self.scheduler.tracker.started(len(pairs))
-            for _, response in pairs:
-                self.scheduler.tracker.finished(response)
-            self.courier.put(pairs)
             now = time.monotonic()
             for task, response in pairs:
+                task.state = ENDED
+                self.scheduler.tracker.finished(response)
                 if task.share is not None:
                     self.scheduler.served(task, response, now)
+            self.courier.put(pairs)
             self._step(now)
 
     def settled(self, keys: list[object]) -> None:

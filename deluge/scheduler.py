@@ -62,6 +62,10 @@ class Scheduler(Spending):
             task.model = self._pick(task)
             self._admit(task, now)
 
+    def submit_left(self, tasks: Sequence[Task], now: float) -> None:
+        """Those of the tasks whose caller was interrupted before he had submitted them: others may follow them."""
+        self.submit([task for task in tasks if task.state == QUEUED and task not in task.call.unfinished], now)
+
     def finished(self, flight: Flight, outcome: Outcome, now: float) -> None:
         """A worker came back."""
         task = flight.task

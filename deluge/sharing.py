@@ -16,7 +16,7 @@ from deluge.wire import Verdict
 # What of a task belongs to the attempt that it shares, not to whoever asked.
 _STORY = (
     "model", "lane", "attempts", "burned", "rate_limited", "limited_for", "timeouts", "resent", "idle", "first_at",
-    "cooled_at", "exchange", "next_call", "poll_until", "tokens", "repairs", "unfit", "size",
+    "cooled_at", "exchange", "next_call", "poll_until", "due_at", "tokens", "repairs", "unfit", "size",
 )
 BACKOFF, POLL, CALL_ENDS = range(3)  # what a timer is for
 
@@ -109,7 +109,7 @@ class Sharing(Landing):
         if response.is_error or task.call.cache is None:
             del self.shares[key]
         else:
-            share.answer = response
+            share.answer = response.replaced()  # hooks may change the one that is delivered
             self.settling.append(key)
         _remember(task, response)
         followers, share.followers = share.followers, deque()
@@ -125,7 +125,7 @@ class Sharing(Landing):
         if share is None or share.leader is not task or share.answer is not None:
             return False
         for heir in share.followers:
-            if heir.call.closed is None and heir.call.spent is None and heir.state == FOLLOWING:
+            if heir.call.spent is None:  # that its call is closed is no reason: what was taken before a drain goes on
                 share.followers.remove(heir)
                 share.leader = heir
                 self._inherit(task, heir, now)
@@ -161,11 +161,11 @@ class Sharing(Landing):
 
 
 def _remember(task: Task, response: APIResponse) -> None:
-    """A call that lasts keeps its answers for equal prompts that come later, up to as many as it may."""
+    """A call that lasts keeps its answers for equal prompts that come later, as they came, up to as many as it may."""
     answers = task.call.answers
-    if answers is None or response.is_error:
+    if answers is None or response.is_error or task.share in answers:
         return
-    answers[task.share] = response
+    answers[task.share] = response.replaced()
     if len(answers) > task.call.most_answers:
         del answers[next(iter(answers))]
 

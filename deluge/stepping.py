@@ -70,15 +70,15 @@ class Stepping(Readings):
         said = leasing.ask(due) if due else []
         with self._lock:
             now = time.monotonic()
-            if due:
-                leasing.hear(due, said, self.scheduler, now)
-            if leasing.alarm is not alarm:  # other threads have begun
-                return None
-            if not self.awake:
-                return None if leaves else 0.001
             try:
+                if due:
+                    leasing.hear(due, said, self.scheduler, now)
+                if leasing.alarm is not alarm:  # other threads have begun
+                    return None
+                if not self.awake:
+                    return None if leaves else 0.001
                 self._step(now)
-            except Exception as error:
+            except Exception as error:  # also of a quota of the user's that says something else than answers
                 self._fail(error)
             return leasing.rest(time.monotonic())
 
@@ -198,6 +198,8 @@ class Stepping(Readings):
         if self.scheduler.ended:
             self.courier.put(self.scheduler.ended)
         self.courier.put([(task, failed(task, Verdict("server", message=message))) for task in tasks])
+        for task in tasks:
+            task.state = ENDED
         for call in list(self.calls):
             call.unfinished.clear()
         for flight in list(self.scheduler.flights):

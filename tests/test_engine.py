@@ -245,6 +245,44 @@ def test_postprocess_changes_in_place_or_gives_another(rehearsal: RehearsalServe
         assert client.ask("quiet").metadata == {"seen": True}
 
 
+def test_no_hook_can_end_the_thread_that_all_wait_for(rehearsal: RehearsalServer) -> None:
+    def leave(*_: Any) -> Any:
+        raise SystemExit(3)
+
+    class Leaving:
+        thread_safe = True
+        put = leave
+
+        def get(self, prompt: Any) -> None:
+            return None
+
+    with client_of(rehearsal, postprocess=leave, cache=Leaving()) as client:
+        handle = client.start_nowait("a")
+        handle.add_done_callback(leave)
+        assert handle.result(5).error_kind == "postprocess" and handle.result(5).completion == "a"
+        assert client.ask("b", timeout=5).error_message == "SystemExit: 3"
+        assert client.run_agent_loop("c", timeout=5)[1].error_kind == "postprocess"
+
+
+def test_a_hit_that_is_on_its_way_ends_once(rehearsal: RehearsalServer) -> None:
+    started, go_on = threading.Event(), threading.Event()
+
+    def hold(response: APIResponse) -> None:
+        started.set()
+        assert go_on.wait(10)
+
+    with client_of(rehearsal, cache=Memory(), progress=None) as client:
+        client.ask("known")
+        client.copy(postprocess=hold).start_nowait("known")
+        assert started.wait(10)
+        handle = client.start_nowait("known")
+        assert not handle.cancel()
+        go_on.set()
+        assert handle.result(10).completion == "known"
+        now = client.tracker.snapshot()
+        assert now.succeeded == 3 and not now.failed and not now.cancelled, now
+
+
 class Memory:
     def __init__(self) -> None:
         self.kept: dict[str, APIResponse] = {}

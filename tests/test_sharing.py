@@ -10,7 +10,7 @@ import pytest
 from rehearsing import client_of
 from stories import PROMPT, Story
 
-from deluge import ConfigError, Conversation, LLMClient
+from deluge import APIResponse, ConfigError, Conversation, LLMClient
 from deluge.caches import MemoryCache
 from deluge.tasks import Call, Task
 from deluge.testing import RehearsalServer, rehearsal
@@ -153,6 +153,69 @@ def test_a_call_that_is_cancelled_whole_ends_whole() -> None:
     story.step()
     assert flight.switch.stopped and all(story.kind(task) == "cancelled" for task in tasks)
     assert not story.scheduler.shares and not call.unfinished
+
+
+def test_who_was_taken_before_a_drain_inherits_all_the_same() -> None:
+    story = Shared()
+    mine, other = story.call(), story.call()
+    first, = story.ask(mine)
+    second, third = story.ask(other, count=2)
+    other.closed = "the client is being drained"
+    assert story.scheduler.cancel(first, story.now)
+    story.step()
+    assert story.kind(first) == "cancelled" and second.id not in story.responses
+    story.answer()
+    assert story.source(second) == "api" and story.source(third) == "dedupe" and not other.unfinished
+
+
+def test_a_backoff_is_inherited_twice() -> None:
+    story = Shared()
+    first, second, third = [story.ask(story.call())[0] for _ in range(3)]
+    story.fail("server")
+    for task in (first, second):
+        story.scheduler.cancel(task, story.now)
+        assert story.step() == []
+    assert story.wait(0.9) == [] and story.wait(0.2) == [third.id]
+
+
+def test_what_is_done_to_a_response_is_not_in_the_next_ones() -> None:
+    story = Shared()
+    lasting, cached = story.call(), story.call()
+    lasting.answers, lasting.most_answers = {}, 10
+    cached.cache = object()
+    for call in (lasting, cached):
+        first, = story.ask(call)
+        story.answer()
+        story.responses[first.id].completion = "changed by a hook"
+        story.responses[first.id].is_error = True
+        second, = story.ask(call)
+        assert story.source(second) == "dedupe" and not story.responses[second.id].is_error
+        assert story.responses[second.id].completion != "changed by a hook"
+        story.scheduler.settled(list(story.scheduler.shares))
+
+
+def test_a_caller_who_goes_before_he_has_submitted_leaves_nobody_waiting() -> None:
+    story = Shared()
+    mine, other = story.call(), story.call()
+    lost = Task(next(story._ids), 0, mine, PROMPT, 40)
+    lost.share = "k"
+    assert story.scheduler.claim([lost], story.now) == [lost]
+    follower, = story.ask(other)
+    story.scheduler.submit_left([lost], story.now)
+    story.scheduler.submit_left([lost], story.now)
+    assert story.step() == [lost.id]
+    story.answer()
+    story.scheduler.submit_left([lost], story.now)
+    assert story.source(lost) == "api" and story.source(follower) == "dedupe" and not story.scheduler.shares
+
+
+def test_each_response_goes_through_the_hook_once(rehearsal: RehearsalServer) -> None:
+    def exclaim(response: APIResponse) -> None:
+        response.completion = f"{response.completion}!"
+
+    with client_of(rehearsal, temperature=0, max_concurrent_requests=1, postprocess=exclaim) as client:
+        responses = client.process_prompts(["same"] * 30)
+    assert [response.completion for response in responses] == ["same!"] * 30 and rehearsal.count == 1
 
 
 def test_a_batch_asks_once_at_temperature_zero(rehearsal: RehearsalServer) -> None:

@@ -338,7 +338,7 @@ class Agent:
         def hooked() -> APIResponse:
             try:
                 return changed_by(lambda response: context.run(hook, response), final)
-            except Exception as error:
+            except BaseException as error:
                 blame(final, error)
                 return final
 

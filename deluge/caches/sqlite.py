@@ -140,6 +140,8 @@ class SQLiteCache:
         if getattr(self, "_process", None) == os.getpid():
             while self._idle:
                 self._idle.pop().close()
+        else:
+            _inherited.extend(getattr(self, "_idle", ()))
 
     def __reduce__(self) -> tuple[type[SQLiteCache], tuple[str], dict[str, object]]:
         return type(self), (self.path,), {"ttl": self.ttl, "max_bytes": self.max_bytes}

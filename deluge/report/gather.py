@@ -15,6 +15,7 @@ from deluge.errors import ConfigError
 from deluge.status import LATENCY_BUCKETS, latency_bucket, percentile
 
 SHOWN = 25  # slowest and failed prompts that are shown
+LARGEST = 1e15  # of what a record may count; beyond it sums would end in numbers that are none
 TEXT = 2_000  # characters of a shown text
 MOST_STEPS = 720  # time steps that are kept; beyond that two become one
 SOURCES = ("api", "batch")  # records of these were paid for
@@ -169,7 +170,7 @@ class Gathered:
 
     def _cost(self, record: Mapping[str, Any], sums: ModelSums) -> None:
         cost = record.get("cost")
-        if isinstance(cost, (int, float)) and not isinstance(cost, bool) and math.isfinite(cost):
+        if isinstance(cost, (int, float)) and not isinstance(cost, bool) and abs(cost) < LARGEST:
             sums.cost += cost
             self.costs.append(float(cost))
             if len(self.costs) >= 1_000:
@@ -265,11 +266,11 @@ def _word(value: Any) -> str:
 
 
 def _number(value: Any) -> float:
-    """A finite number that is not negative; 0.0 for whatever else stands in its place."""
+    """A number that is not negative, and no larger than anything that is counted; 0.0 for whatever else is in its place."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return 0.0
     try:
         number = float(value)
     except OverflowError:
         return 0.0
-    return number if 0.0 <= number < math.inf else 0.0
+    return number if 0.0 <= number < LARGEST else 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from deluge.status import StatusSnapshot
 SUFFIX = ".runs"
 VERSION = 1
 MOST_RUNS = 50
+_LATEST = 1e11  # epoch seconds that still have a date
 _LARGEST = 16_000_000  # bytes of notes that are read
 
 
@@ -89,20 +89,28 @@ def _notes(line: bytes) -> RunNotes | None:
         data = _json.loads(line)
         if data["v"] != VERSION:
             return None
-        limited = {int(minute): {str(name): float(spent) for name, spent in factors.items()}
+        limited = {int(_figure(minute, _LATEST / 60)): {str(name): _figure(spent) for name, spent in factors.items()}
                    for minute, factors in data["limited"].items()}
         return RunNotes(
-            float(data["started_at"]), float(data["seconds"]), _limit(data["requests_per_minute"]),
-            _limit(data["tokens_per_minute"]), None if data["slots"] is None else int(data["slots"]),
-            int(data["requests"]), {str(kind): int(count) for kind, count in data["retries"].items()},
-            int(data["rate_limit_errors"]), int(data["possibly_billed"]), limited,
+            _figure(data["started_at"], _LATEST), _figure(data["seconds"]), _limit(data["requests_per_minute"]),
+            _limit(data["tokens_per_minute"]), None if data["slots"] is None else int(_figure(data["slots"])),
+            int(_figure(data["requests"])), {str(kind): int(_figure(count)) for kind, count in data["retries"].items()},
+            int(_figure(data["rate_limit_errors"])), int(_figure(data["possibly_billed"])), limited,
         )
-    except (ValueError, TypeError, KeyError, AttributeError, json.JSONDecodeError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return None
 
 
+def _figure(value: Any, most: float = 1e15) -> float:
+    """A number that can be drawn; ``ValueError`` for any other."""
+    number = float(value)
+    if not 0.0 <= number <= most:
+        raise ValueError("no figure of a run")
+    return number
+
+
 def _limit(value: Any) -> float | None:
-    return None if value is None else float(value)
+    return None if value is None else _figure(value)
 
 
 def _finite(value: float | None) -> float | None:

@@ -22,7 +22,8 @@ def is_public(address: str) -> bool:
     inner = _inner(found)
     if inner is not None:
         return is_public(str(inner))
-    return found.is_global and not (found.is_multicast or found.is_reserved or found.is_unspecified)
+    site = isinstance(found, ipaddress.IPv6Address) and found.is_site_local  # deprecated, and still used by virtual machines
+    return found.is_global and not (site or found.is_multicast or found.is_reserved or found.is_unspecified)
 
 
 def check_public(host: str, found: Iterable[Any]) -> None:

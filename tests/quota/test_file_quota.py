@@ -281,6 +281,23 @@ def test_without_its_quota_a_client_works_and_says_so_once(
     assert [record.levelname for record in said] == ["WARNING"] and "gone fishing" in said[0].getMessage()
 
 
+def test_a_quota_that_talks_nonsense_hangs_nobody(rehearsal: RehearsalServer) -> None:
+    class Nonsense:
+        url, processes = None, None
+
+        def exchange(self, reports: Any) -> Any:
+            return ["what?" for _ in reports]
+
+        def close(self) -> None:
+            pass
+
+        def after_fork(self) -> None:
+            pass
+
+    with client_of(rehearsal, quota=Nonsense(), max_requests_per_minute=40) as client:
+        assert client.start_nowait("x").result(10).error_kind == "server"
+
+
 @needs_fork
 def test_a_client_made_before_a_fork_shares_with_its_child(rehearsal: RehearsalServer, tmp_path: Path) -> None:
     with client_of(rehearsal, max_requests_per_minute=60, quota=f"file:{tmp_path}/q") as client:

@@ -69,8 +69,21 @@ def test_notes_are_read_carefully(tmp_path: Path) -> None:
     source = written(tmp_path / "run.jsonl", made())
     assert read_notes(source) == ()
     (tmp_path / "run.jsonl.runs").write_bytes(b'\xff\n{"v": 9}\n{"v": 1}\n[]\n{"v": 1, "started_at": "x"}\n')
+    good = '{"v":1,"started_at":5,"seconds":1,"requests_per_minute":9,"tokens_per_minute":null,"slots":1,"requests":1,' \
+        '"retries":{"server":1},"rate_limit_errors":0,"possibly_billed":0,"limited":{"0":{"slots":3}}}\n'
+    with open(tmp_path / "run.jsonl.runs", "a", encoding="utf-8") as file:
+        for was, odd in ((':9,', ':1e999,'), (':9,', ':-1,'), (':5,', ':1e20,'), ('"0"', '"9e15"'), (':3}', ':NaN}'),
+                         ('"requests":1', '"requests":1e999'), ('"server":1', '"server":1e300')):
+            assert was in good
+            file.write(good.replace(was, odd))
     save_notes(source, RunNotes(5.0))
     assert [notes.started_at for notes in read_notes(source)] == [5.0]
+    write_report(source, tmp_path / "run.html")
+
+
+def test_numbers_beyond_all_counting_are_left_out(tmp_path: Path) -> None:
+    odd = [made(n, output_tokens=10 ** 308, attempts=10 ** 308, cost=1e308) for n in range(3)]
+    assert write_report(written(tmp_path / "run.jsonl", *odd), tmp_path / "run.html").output_tokens == 0
 
 
 def test_wrong_input_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
