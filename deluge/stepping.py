@@ -80,6 +80,8 @@ class Stepping(Readings):
                 self._step(now)
             except Exception as error:  # also of a quota of the user's that says something else than answers
                 self._fail(error)
+                if leaves:
+                    return None
             return leasing.rest(time.monotonic())
 
     def _step(self, now: float, worker: bool = False) -> Flight | None:
