@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -123,6 +124,22 @@ def test_lines_are_written_as_prompts_finish(tmp_path: Path) -> None:
 
 
 # -- what goes wrong --------------------------------------------------------------------------------------------------
+
+def test_a_prompt_that_is_no_text_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\xffb"), "utf-8"))
+    assert main(["ask", "-", *ECHO]) == 2
+    assert capsys.readouterr().err == "deluge: the prompt from stdin is not UTF-8\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is full")
+def test_a_full_disk_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(["models", "gpt-4.1"]) == 1
+    assert capsys.readouterr().err == "deluge: the output: No space left on device\n"
+
 
 @pytest.mark.parametrize("words, message", [
     (("run", "in.jsonl", "-o", "new.jsonl"), "which model? -m MODEL"),

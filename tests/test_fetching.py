@@ -123,7 +123,8 @@ def test_redirects_are_followed_and_dead_connections_replaced() -> None:
     ("8.8.8.8", True), ("2606:4700::1111", True), ("64:ff9b::808:808", True), ("127.0.0.1", False), ("10.1.2.3", False),
     ("172.16.0.1", False), ("192.168.1.1", False), ("169.254.169.254", False), ("100.64.0.1", False), ("0.0.0.0", False),
     ("224.0.0.1", False), ("255.255.255.255", False), ("::1", False), ("fe80::1%eth0", False), ("fd00:ec2::254", False),
-    ("fec0::2", False), ("::ffff:10.0.0.1", False), ("64:ff9b::a00:1", False), ("2002:7f00:1::", False), ("::7f00:1", False), ("x", False),
+    ("fec0::2", False),
+    ("::ffff:10.0.0.1", False), ("64:ff9b::a00:1", False), ("2002:7f00:1::", False), ("::7f00:1", False), ("x", False),
 ])
 def test_public_addresses(address: str, wanted: bool) -> None:
     assert is_public(address) is wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -45,14 +46,14 @@ class MemoryCache:
         self.max_entries = max_entries
         self.ttl = ttl
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock, self._process = threading.Lock(), os.getpid()
         self._answers: OrderedDict[str, tuple[float, APIResponse]] = OrderedDict()
         self._hits = self._misses = 0
 
     def get(self, prompt: Conversation) -> APIResponse | None:
         """The answer to this request, or None."""
         key = prompt.fingerprint
-        with self._lock:
+        with self._held():
             found = self._answers.get(key)
             if found is None or (self.ttl is not None and self._clock() - found[0] >= self.ttl):
                 self._answers.pop(key, None)
@@ -65,7 +66,7 @@ class MemoryCache:
     def put(self, prompt: Conversation, response: APIResponse) -> None:
         """Keeps an answer; its prompt is not kept."""
         kept = answer_of(response)
-        with self._lock:
+        with self._held():
             self._answers[prompt.fingerprint] = (self._clock(), kept)
             self._answers.move_to_end(prompt.fingerprint)
             while len(self._answers) > self.max_entries:
@@ -73,15 +74,21 @@ class MemoryCache:
 
     def stats(self) -> CacheStats:
         """Entries, hits and misses so far."""
-        with self._lock:
+        with self._held():
             return CacheStats(len(self._answers), self._hits, self._misses)
 
     def clear(self) -> int:
         """Forgets everything; how many answers that were."""
-        with self._lock:
+        with self._held():
             count = len(self._answers)
             self._answers.clear()
             return count
+
+    def _held(self) -> threading.Lock:
+        """The lock; another one in a forked child, where the thread that may have held it is not."""
+        if self._process != os.getpid():
+            self._lock, self._process = threading.Lock(), os.getpid()
+        return self._lock
 
     def __len__(self) -> int:
         return len(self._answers)

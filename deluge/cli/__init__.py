@@ -41,3 +41,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             quiet_stdout()
             return BROKEN_PIPE
+        except OSError as error:  # a full disk, a terminal that is gone
+            quiet_stdout()
+            return say(f"{error.filename or 'the output'}: {error.strerror or error}", code=1)

@@ -8,12 +8,13 @@ import sys
 from deluge.cli.clients import client_from
 from deluge.cli.signals import Signals
 from deluge.cli.terminal import say
+from deluge.errors import ConfigError
 from deluge.prompt import Conversation
 
 
 def ask(options: argparse.Namespace, signals: Signals) -> int:
     """Prints the answer; 1 and the reason on stderr when there is none."""
-    text = sys.stdin.read() if options.prompt == "-" else options.prompt
+    text = _from_stdin() if options.prompt == "-" else options.prompt
     prompt = Conversation().user(text) if options.system is None else Conversation().system(options.system).user(text)
     with client_from(options, any_model=True, progress=None) as client:
         response = client.stream(prompt) if options.stream else client.ask(prompt)
@@ -25,3 +26,10 @@ def ask(options: argparse.Namespace, signals: Signals) -> int:
     if response.finish_reason == "length":
         say("the answer was cut at --max-tokens")
     return 0
+
+
+def _from_stdin() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the prompt from stdin is not {error.encoding.upper()}") from None

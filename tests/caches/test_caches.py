@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import shelve
+import signal
 import sqlite3
 import sys
 import threading
@@ -147,6 +148,23 @@ def test_a_child_has_connections_of_its_own(tmp_path: Path) -> None:
     assert os.waitpid(child, 0)[1] == 0
     assert cache.get(PROMPT.keyed("child")).completion == "child"
     cache.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_never_waits_for_a_lock_of_its_parents() -> None:
+    cache = MemoryCache()
+    cache.put(PROMPT, answer("parent"))
+    with cache._lock:  # as another thread may hold it
+        child = os.fork()
+        if child == 0:
+            try:
+                signal.alarm(10)  # kills whoever waits for ever
+                found = cache.get(PROMPT)
+                cache.put(PROMPT, answer("child"))
+                os._exit(0 if found is not None and found.completion == "parent" else 1)
+            finally:
+                os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_any_store_with_items_will_do(tmp_path: Path, rehearsal: RehearsalServer) -> None:
