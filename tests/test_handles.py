@@ -194,7 +194,7 @@ def test_cancel_in_flight_closes_the_socket(rehearsal: RehearsalServer, client: 
     rehearsal.wait_for_outcomes("aborted", 1)
     rehearsal.release()
     assert client.ask("b").completion == "b"
-    assert client.tracker.snapshot().running == 0
+    assert client.drain(10) and client.tracker.snapshot().running == 0
 
 
 def test_cancel_in_the_queue_sends_nothing(rehearsal: RehearsalServer) -> None:
