@@ -86,7 +86,7 @@ def _cost(now: StatusSnapshot) -> str:
 
 
 def _speed(now: StatusSnapshot) -> str:
-    if not now.done or not now.seconds:
+    if not now.seconds or now.done <= now.resumed:
         return ""
     text = f"{seconds(now.seconds)}, {pace(now.prompts_per_second)}"
     if now.latency_p50 is None or now.latency_p95 is None:
