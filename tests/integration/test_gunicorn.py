@@ -70,3 +70,37 @@ def reload(server: Server, workers: int) -> None:
     old = set(server.children())
     server.signal(signal.SIGHUP)
     server.wait_for(lambda: len(server.children()) == workers and not old & set(server.children()), "new workers")
+
+
+LATER = """
+import flask
+from deluge import LLMClient
+client = LLMClient("m", base_url=%r, progress=None)
+app = flask.Flask(__name__)
+@app.get("/later")
+def later():
+    client.start_nowait("nobody waits for this")
+    return {}
+"""
+DRAINS = """
+def worker_exit(server, worker):
+    from later import client
+    client.drain(timeout=10)
+"""
+
+
+@pytest.mark.parametrize("kind", ["gthread", "gevent"])
+def test_a_worker_that_drains_finishes_what_nobody_waits_for(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("gevent")
+    with RehearsalServer(latency=0.0) as provider:
+        (tmp_path / "later.py").write_text(LATER % provider.base_url)
+        (tmp_path / "gunicorn.conf.py").write_text(DRAINS)
+        words = ["--workers", "1", "--worker-class", kind, "--preload"]
+        with gunicorn(tmp_path, *words, app="later:app", cwd=tmp_path) as server:
+            provider.hold()
+            assert server.get("/later") == (200, {})
+            provider.wait_for_requests(1)
+            server.process.terminate()
+            server.wait_for(lambda: "Worker exiting" in server.said(), "the worker's end")
+            provider.release()
+            assert server.process.wait(20) == 0 and provider.outcomes["answered"] == 1, server.said()
