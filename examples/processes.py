@@ -4,8 +4,6 @@ import tempfile
 
 from deluge import LLMClient
 
-client: LLMClient
-
 
 def begin(quota: str) -> None:
     """In each process, before its first job."""
