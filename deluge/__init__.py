@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from deluge.errors import (
         APIConnectionError, APIError, APIStatusError, APITimeoutError, AuthenticationError, BadRequestError,
         BudgetExceededError, CancelledError, ClosedError, ConfigError, ContentFilterError, ContextLengthError, DelugeError,
-        InputError, InternalServerError, Interrupted, JournalError,
+        EmbeddingError, InputError, InternalServerError, Interrupted, JournalError,
         MCPError, MissingAPIKeyError, NotFoundError, OverloadedError,
         PermissionDeniedError, PostprocessError, QuotaExhaustedError, RateLimitError, RequestTooLargeError, ResponseError,
         ResponseParseError, ToolError, UnknownModelError,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Audio, Conversation, File, Image, Message, Part, Raw, Refusal, Text, Thinking, ToolCall, ToolResult,
     )
     from deluge.quota import FileQuota, RedisQuota
+    from deluge.rerank import Ranked
     from deluge.response import APIResponse, Attempt
     from deluge.status import LaneLimits, StatusSnapshot
     from deluge.tools import MCPServer, Tool
@@ -47,7 +48,7 @@ _HOMES = {
     "client": "LLMClient",
     "errors": "APIConnectionError APIError APIStatusError APITimeoutError AuthenticationError BadRequestError "
               "BudgetExceededError CancelledError ClosedError ConfigError ContentFilterError ContextLengthError DelugeError "
-              "InputError InternalServerError Interrupted JournalError "
+              "EmbeddingError InputError InternalServerError Interrupted JournalError "
               "MCPError MissingAPIKeyError NotFoundError OverloadedError "
               "PermissionDeniedError PostprocessError QuotaExhaustedError RateLimitError RequestTooLargeError ResponseError "
               "ResponseParseError ToolError UnknownModelError",
@@ -56,6 +57,7 @@ _HOMES = {
     "params": "CachePattern SamplingParams",
     "prompt": "Audio Conversation File Image Message Part Raw Refusal Text Thinking ToolCall ToolResult",
     "quota": "FileQuota RedisQuota",
+    "rerank": "Ranked",
     "response": "APIResponse Attempt",
     "status": "LaneLimits StatusSnapshot",
     "tools": "MCPServer Tool",
@@ -69,14 +71,14 @@ __all__ = [
     "APIConnectionError", "APIError", "APIResponse", "APIStatusError", "APITimeoutError", "Adaptation", "AgentFuture",
     "AgentRound", "Attempt", "Audio", "AuthenticationError", "BadRequestError", "BudgetExceededError", "CachePattern",
     "CancelledError", "ClosedError", "ConfigError", "ContentFilterError", "ContextLengthError", "Conversation",
-    "CooldownRules", "DelugeError", "File", "FileQuota", "Image", "InputError", "InternalServerError", "Interrupted",
-    "JournalError", "LLMClient", "LaneLimits", "Limits", "MCPError", "MCPServer", "Message", "MissingAPIKeyError",
-    "Model", "NotFoundError", "OverloadedError", "Part", "PermissionDeniedError", "PostprocessError", "Price", "Provider",
-    "QuotaExhaustedError", "RateLimitError", "Raw", "RedisQuota", "Refusal", "RequestTooLargeError", "ResponseError",
-    "ResponseFuture", "ResponseParseError", "SamplingParams", "StatusSnapshot", "StatusTracker", "StreamDelta", "Text",
-    "Thinking", "Tool", "ToolCall", "ToolError", "ToolResult", "ToolRun", "Trajectory", "UnknownModelError", "Usage",
-    "__version__",
-    "find_models", "get_model", "register_model", "register_provider",
+    "CooldownRules", "DelugeError", "EmbeddingError", "File", "FileQuota", "Image", "InputError", "InternalServerError",
+    "Interrupted", "JournalError", "LLMClient", "LaneLimits", "Limits", "MCPError", "MCPServer", "Message",
+    "MissingAPIKeyError", "Model", "NotFoundError", "OverloadedError", "Part", "PermissionDeniedError",
+    "PostprocessError", "Price", "Provider", "QuotaExhaustedError", "Ranked", "RateLimitError", "Raw", "RedisQuota",
+    "Refusal", "RequestTooLargeError", "ResponseError", "ResponseFuture", "ResponseParseError", "SamplingParams",
+    "StatusSnapshot", "StatusTracker", "StreamDelta", "Text", "Thinking", "Tool", "ToolCall", "ToolError", "ToolResult",
+    "ToolRun", "Trajectory", "UnknownModelError", "Usage", "__version__", "find_models", "get_model", "register_model",
+    "register_provider",
 ]
 
 

@@ -17,6 +17,7 @@ from deluge.agent.future import Roster
 from deluge.budget import check_priced
 from deluge.calls import DRAINED, refuse_on_courier
 from deluge.config import ClientConfig, PoolEntry, make_pool, params_for, rates_of, read_yaml, settings_of, signature
+from deluge.embed import Embedding
 from deluge.engine import Engine
 from deluge.errors import ConfigError
 from deluge.handles import HandleBook
@@ -24,6 +25,7 @@ from deluge.models.model import Auto, Limit
 from deluge.params import SamplingParams
 from deluge.options import LIMITS
 from deluge.plan import engine_of
+from deluge.rerank import Reranking
 from deluge.response import APIResponse
 from deluge.router import Router
 from deluge.showing import Showing
@@ -32,7 +34,7 @@ from deluge.tasks import Call
 from deluge.tracker import StatusTracker
 
 
-class LLMClient(Agents):
+class LLMClient(Agents, Embedding, Reranking):
     """Sends prompts to a model, or to a pool of models, as fast as the limits allow. Safe to share between threads.
 
     ``LLMClient("gpt-4.1-mini", max_requests_per_minute=5_000)``. All arguments but the first are by keyword; what they mean

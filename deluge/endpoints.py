@@ -7,15 +7,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from deluge import _env
-from deluge._plugins import names, room
+from deluge._plugins import load, names, room
 from deluge.dialects import _settings
 from deluge.errors import ConfigError, MissingAPIKeyError
 from deluge.models import address
 from deluge.models.model import Model, Provider
 from deluge.params import SamplingParams
-from deluge.request import RequestOptions, RequestTemplate
+from deluge.request import RequestOptions, RequestTemplate, purpose_of
 
 REHEARSAL = "rehearsal-echo"
+# The formats that embed and rank, by the one in which the same provider chats; flags go before them.
+_OTHERS: Mapping[str, Mapping[str, str]] = {
+    "embed": {"cohere_v2": "cohere_embeddings", "openai_chat": "embeddings", "openai_responses": "embeddings",
+              "gemini": "gemini_embeddings"},
+    "rerank": {"openai_chat": "rerank", "openai_responses": "rerank"},
+}
+_CALLS = {
+    "embedding": "gives embeddings: client.embed(texts, model={!r})",
+    "reranking": "ranks documents: client.rerank(query, documents, model={!r})",
+}
 
 
 def base_url_of(model: Model, given: str | None) -> str:
@@ -60,6 +70,11 @@ def dialect_of(model: Model, options: RequestOptions, params: SamplingParams) ->
     Chat completions give way to the Responses API where that was asked for, and where they refuse tools that it takes.
     ``ConfigError`` when the model cannot be asked in this way.
     """
+    if options.purpose is not None:
+        return _other_dialect(model, options.purpose.kind), None
+    for flag, words in _CALLS.items():
+        if model.has(flag):
+            raise ConfigError(f"{model.id} does not chat, it {words.format(model.id)}")
     name, why = model.dialect or model.provider.dialect, None
     if name == "openai_chat":
         name, why = _openai_dialect(RequestTemplate(model, params, options, ""))
@@ -68,6 +83,19 @@ def dialect_of(model: Model, options: RequestOptions, params: SamplingParams) ->
     if name not in names("dialects"):
         raise ConfigError(f"{model.id} speaks {name!r}, which this release cannot send yet")
     return name, why
+
+
+def _other_dialect(model: Model, kind: str) -> str:
+    """The format in which this model embeds or ranks."""
+    spoken = model.dialect or model.provider.dialect
+    others = _OTHERS[kind]
+    name = next((other for flag, other in others.items() if model.has(flag)), others.get(spoken))
+    if name is None and spoken in names("dialects") and purpose_of(load("dialects", spoken)) == kind:
+        name = spoken
+    if name is None or model.has("google_auth"):
+        what = "embeddings" if kind == "embed" else "rankings"
+        raise ConfigError(f"{model.id}: this release asks {model.provider.name} for no {what}")
+    return name
 
 
 def _openai_dialect(template: RequestTemplate) -> tuple[str, str | None]:

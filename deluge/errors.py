@@ -5,6 +5,7 @@
      ├─ APIError                         carries .response
      │   ├─ APIConnectionError           ─ APITimeoutError(TimeoutError)
      │   ├─ ResponseParseError
+     │   ├─ EmbeddingError               carries .vectors and .responses
      │   ├─ CancelledError
      │   └─ APIStatusError               BadRequestError · AuthenticationError · PermissionDeniedError
      │                                   NotFoundError · RateLimitError · QuotaExhaustedError · OverloadedError
@@ -134,6 +135,29 @@ class APITimeoutError(APIConnectionError, TimeoutError):
     """The attempt took longer than ``request_timeout`` seconds."""
 
     kind = "timeout"
+
+
+class EmbeddingError(APIError):
+    """Some texts have no vector. The others were finished first, and are not lost.
+
+    ``.vectors``: what ``embed`` would have given, with NaN (in lists: None) for the texts that failed. ``.responses``: one
+    for each text, in input order. ``.response``: the first that failed.
+    """
+
+    def __init__(
+        self, message: str = "", *, vectors: Any = None, responses: Sequence[Any] = (), response: Any = None,
+        status_code: int | None = None,
+    ) -> None:
+        super().__init__(message, response=response, status_code=status_code)
+        self.vectors = vectors
+        self.responses = list(responses)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_embedding_error, (str(self), self.vectors, self.responses, self.response)
+
+
+def _rebuild_embedding_error(message: str, vectors: Any, responses: list[Any], response: Any) -> EmbeddingError:
+    return EmbeddingError(message, vectors=vectors, responses=responses, response=response)
 
 
 class ResponseParseError(APIError):

@@ -19,10 +19,17 @@ def hit(task: Task, found: Any) -> APIResponse | None:
     reading = None if task.call.reader is None else task.call.reader.reading(found)
     if reading is not None and reading.problem is not None:
         return None  # the schema is the same, but a validator of the type's is not
+    return unpaid(
+        found, parsed=found.parsed if reading is None else reading.value, id=task.id, index=task.index, prompt=task.prompt,
+        metadata=task.metadata,
+    )
+
+
+def unpaid(found: APIResponse, **own: Any) -> APIResponse:
+    """A cached answer as one that cost nothing; ``own``: fields of the prompt that it is for."""
     return found.replaced(
-        parsed=found.parsed if reading is None else reading.value,
-        id=task.id, index=task.index, prompt=task.prompt, source="cache", local_cache_hit=True, usage=NO_USAGE, cost=0.0,
-        attempts=(), metadata=task.metadata, latency=0.0, queued=0.0, trajectory=None,
+        source="cache", local_cache_hit=True, usage=NO_USAGE, cost=0.0, attempts=(), latency=0.0, queued=0.0, trajectory=None,
+        **own,
     )
 
 

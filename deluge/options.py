@@ -13,7 +13,7 @@ from deluge.errors import ConfigError
 from deluge.journal import Recorder
 from deluge.params import CACHE_PATTERNS, SERVICE_TIERS, SamplingParams
 from deluge.prompt.fingerprint import canonical
-from deluge.request import RequestOptions
+from deluge.request import Purpose, RequestOptions
 from deluge.router import Router
 from deluge.tools import MCPServer, Tool
 
@@ -61,7 +61,8 @@ OPTION_NAMES = frozenset(CallOptions.__annotations__)
 
 
 def request_options(
-    config: ClientConfig, options: CallOptions, schema: Mapping[str, Any] | None, tool_choice: str | None = None
+    config: ClientConfig, options: CallOptions, schema: Mapping[str, Any] | None, tool_choice: str | None = None,
+    purpose: Purpose | None = None,
 ) -> RequestOptions:
     """What the client and the call ask for beside parameters; checked."""
     cache, tier = options.get("cache"), options.get("service_tier")
@@ -76,7 +77,7 @@ def request_options(
         cache_ttl=_ttl(options.get("cache_ttl")), service_tier=tier, tool_choice=tool_choice,
         extra_headers=config.extra_headers, extra_body=config.extra_body, use_responses_api=config.use_responses_api,
         background=config.background, force_local_mcp=config.force_local_mcp, keep_raw=config.keep_raw,
-        allow_private_urls=config.allow_private_urls,
+        allow_private_urls=config.allow_private_urls, purpose=purpose,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import hashlib
 import threading
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 from deluge import _log
@@ -17,7 +17,7 @@ from deluge.endpoints import base_url_of, dialect_of, key_of, today
 from deluge.engine import Engine
 from deluge.journal.lines import PREFIX
 from deluge.journaling import JournalOptions, recorded
-from deluge.lookup import Locked, hit
+from deluge.lookup import Locked, hit, unpaid
 from deluge.models.model import Model
 from deluge.models.registry import retirement_notice
 from deluge.options import (
@@ -28,7 +28,7 @@ from deluge.prompt.coerce import as_conversation
 from deluge.prompt.fingerprint import canonical
 from deluge.prompt.size import size_of
 from deluge.quota import open_quota
-from deluge.request import RequestTemplate
+from deluge.request import Purpose, RequestTemplate
 from deluge.response import APIResponse
 from deluge.retry import RetryPolicy
 from deluge.router import Router
@@ -46,6 +46,7 @@ class Plan:
     def __init__(
         self, engine: Engine, config: ClientConfig, pool: tuple[PoolEntry, ...], router: Router, options: CallOptions,
         receiver: Receiver, cache_lock: threading.Lock | None, warned: set[Any], tool_choice: str | None = None,
+        purpose: Purpose | None = None,
     ) -> None:
         self._made_from = (engine, config, pool, router, options, receiver, cache_lock, warned)
         strange = sorted(set(options) - OPTION_NAMES)
@@ -59,7 +60,7 @@ class Plan:
         self.dedupe = options.get("dedupe")
         schema = options.get("output_schema")
         reader = None if schema is None else output_reader(schema)
-        self.options = request_options(config, options, None if reader is None else reader.schema, tool_choice)
+        self.options = request_options(config, options, None if reader is None else reader.schema, tool_choice, purpose)
         self._warned = warned
         self.timeout = end_of(options.get("timeout"))
         self._models = tuple(entry.model for entry in pool)
@@ -158,6 +159,15 @@ class Plan:
             return None
         return None if found is None else hit(task, found)
 
+    def cached_text(self, prompt: Conversation) -> APIResponse | None:
+        """The response that the cache has for one text of a packed request: it cost nothing. As above, for such a call."""
+        try:
+            found = self.call.cache.get(prompt)
+        except Exception as error:
+            _said.warning("the response cache failed: %s", type(error).__name__, exc_info=error)
+            return None
+        return None if found is None else unpaid(found)
+
     def key_of(self, conversation: Conversation) -> str:
         """The request key: content, pool, parameters, tools, schema, address and body; stable across processes.
 
@@ -182,7 +192,8 @@ class Plan:
             for name, template in self.call.templates.items()
         )
         tools = [tool_facts(tool) for tool in options.tools]
-        return [1, pool, tools, options.output_schema, options.extra_body, options.use_responses_api, options.tool_choice]
+        facts = [1, pool, tools, options.output_schema, options.extra_body, options.use_responses_api, options.tool_choice]
+        return facts if options.purpose is None else [*facts, asdict(options.purpose)]
 
     def next_model(self) -> str:
         """The model whose turn it is by weight."""

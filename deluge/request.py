@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from deluge.models.model import Model
 from deluge.params import SamplingParams
@@ -18,11 +18,26 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a request is for that is no chat: vectors of texts, or a ranking of documents.
+
+    Its prompt is one user message with a Text for each text; for a ranking the first is the query. ``dimensions``: how
+    long the vectors shall be. ``input_type``: what the texts are (query, document …). ``top_n``: how many of the best
+    documents are wanted. None leaves each to the provider.
+    """
+
+    kind: Literal["embed", "rerank"]
+    dimensions: int | None = None
+    input_type: str | None = None
+    top_n: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RequestOptions:
     """What one call asks for beside its prompts: the same for all of them.
 
     ``tools`` are Tools, MCPServers or the provider's own tool dicts. ``output_schema`` is a JSON schema.
-    ``cache`` is a CachePattern. ``extra_headers``: a value of None removes a header.
+    ``cache`` is a CachePattern. ``extra_headers``: a value of None removes a header. ``purpose`` is None for a chat.
     """
 
     tools: tuple[Tool | MCPServer | Mapping[str, Any], ...] = ()
@@ -38,6 +53,7 @@ class RequestOptions:
     force_local_mcp: bool = False
     keep_raw: bool = False
     allow_private_urls: bool = False
+    purpose: Purpose | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +121,7 @@ class Dialect(Protocol):
         builds, sends and parses, which is cheaper. A format may have ``takes_url(model, part)``: whether the provider
         fetches this image, file or sound by its URL; where it does not, the worker fetches it before ``build``.
         ``calls_mcp(template, server)``: whether the provider calls this MCP server itself; without it, it calls none.
+        ``purpose``: the kind of ``Purpose`` that a format serves which is no chat; such a format streams nothing.
         """
 
 
@@ -117,6 +134,11 @@ class OneCall:
         """Builds, waits for the reply, parses."""
         reply, ctx = yield self.build(ctx)
         return self.parse(ctx, reply)
+
+
+def purpose_of(dialect: Any) -> str:
+    """What a format is for: ``chat``, ``embed`` or ``rerank``."""
+    return str(getattr(dialect, "purpose", "chat"))
 
 
 def in_one_call(dialect: Dialect, template: RequestTemplate) -> bool:

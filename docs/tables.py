@@ -26,13 +26,14 @@ from deluge.cli import arguments  # noqa: E402
 from deluge.config import ClientConfig  # noqa: E402
 from deluge.dialects import _verdicts  # noqa: E402
 from deluge.dialects._form import formed  # noqa: E402
+from deluge.endpoints import dialect_of  # noqa: E402
 from deluge.errors import ERROR_KINDS, error_class  # noqa: E402
 from deluge.limits import estimate, pace  # noqa: E402
 from deluge.models.registry import get_model, models, providers  # noqa: E402
 from deluge.params import SamplingParams  # noqa: E402
 from deluge.prompt import Conversation  # noqa: E402
 from deluge.record import RECORD_KEYS  # noqa: E402
-from deluge.request import RequestContext, RequestOptions, RequestTemplate  # noqa: E402
+from deluge.request import Purpose, RequestContext, RequestOptions, RequestTemplate  # noqa: E402
 from deluge.testing import PROFILES, RateLimits, answers, faults  # noqa: E402
 from deluge.tools import Tool  # noqa: E402
 from deluge.wire import HttpCall  # noqa: E402
@@ -138,6 +139,10 @@ def dialects() -> str:
         name = model.dialect or model.provider.dialect
         if name in spoken and not (model.has("embedding") or model.has("reranking")):
             spoken[name].add(model.provider.name)
+        for flag, kind in (("embedding", "embed"), ("reranking", "rerank")):
+            if model.has(flag):
+                options = RequestOptions(purpose=Purpose(kind))
+                spoken[dialect_of(model, options, SamplingParams())[0]].add(model.provider.name)
     rows = [(f"`{name}`", ", ".join(f"`{provider}`" for provider in sorted(spoken[name]))) for name in sorted(spoken)]
     return table(("protocol", "providers in the catalog"), rows)
 

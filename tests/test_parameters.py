@@ -19,7 +19,7 @@ from deluge.models.model import Model
 from deluge.models.registry import models
 from deluge.params import CACHE_PATTERNS, EFFORTS, SERVICE_TIERS, SamplingParams
 from deluge.prompt import Conversation
-from deluge.request import RequestContext, RequestOptions, RequestTemplate
+from deluge.request import RequestContext, RequestOptions, RequestTemplate, purpose_of
 from deluge.tools import Tool
 from deluge.wire import HttpCall
 
@@ -177,7 +177,8 @@ def test_a_sampling_parameter_that_was_set_to_its_default_is_named_too_where_it_
 
 
 def test_every_dialect_and_every_parameter_is_among_them() -> None:
-    assert {dialect for dialect, _ in FAMILIES} == set(_plugins.names("dialects")) and len(FAMILIES) >= 25
+    chats = {name for name in _plugins.names("dialects") if purpose_of(_plugins.load("dialects", name)) == "chat"}
+    assert {dialect for dialect, _ in FAMILIES} == chats and len(FAMILIES) >= 25
     assert {name for name, _ in WISHES} >= SamplingParams.model_fields.keys()
     for family in FAMILIES:
         assert isinstance(json.loads(built(*family, {}).body), dict)

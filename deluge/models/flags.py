@@ -31,6 +31,12 @@ FLAGS: dict[str, str] = {
     "supports_verbosity": "takes a setting for how long its answers are",
     "embedding": "gives embeddings, not text",
     "reranking": "ranks documents, does not give text",
+    "cohere_v2": "embeds and ranks at Cohere's own /v2, beside its compatible endpoint",
+    "output_dimension": "calls the length of a vector output_dimension, not dimensions",
+    "fixed_dimension": "gives vectors of one length only",
+    "input_types": "is told what the texts are that it embeds (input_type)",
+    "base64_vectors": "sends vectors as base64 when asked (encoding_format)",
+    "top_k_documents": "calls the number of documents to be ranked top_k, not top_n",
     # what counts against the limits of its provider
     "counts_max_tokens": "its token limit counts the larger of the input and max_tokens, whatever is written",
     "reserves_max_tokens": "its token limit takes max_tokens at the start and gives back what was not written",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, Union
 
@@ -18,6 +18,7 @@ Limit = Union[float, int, Auto]
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 # Tiers that never cost the list price by default: without a price of their own their cost is not known.
 _PRICED_APART = frozenset({"flex", "priority", "fast", "batch"})
+_WRITES_NOTHING = frozenset({"embedding", "reranking"})  # no output has a price here
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,14 @@ UNLIMITED = Limits(math.inf, math.inf, math.inf, math.inf)
 
 
 @dataclass(frozen=True, slots=True)
+class PerRequest:
+    """How much one request for embeddings or a ranking may hold: texts, and tokens of all of them; None: not known."""
+
+    texts: int | None = None
+    tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """Whom to talk to: address, key and wire format, shared by all of its models.
 
@@ -96,6 +105,7 @@ class Provider:
     ``key_env``: the variables that may hold the key, best first; empty means that none is needed.
     ``flags`` hold for each of its models (see ``docs/models.md`` for the words).
     ``service_tiers``: the words that its ``service_tier`` takes; empty where it has none.
+    ``per_request``: what a request to one of its embedding models may hold.
     """
 
     name: str
@@ -111,6 +121,7 @@ class Provider:
     key_optional: bool = False
     service_tiers: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    per_request: PerRequest = PerRequest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +133,8 @@ class Model:
     ``prices_at``: the day the prices were read. ``retires``: the day the provider shuts it down.
     ``service_prices``: price by service tier (``flex``, ``priority``, ``batch`` …) where it differs.
     ``search_price``: dollars for a thousand web searches by the provider's own tool, where that is known.
+    ``dimensions``: how long its vectors are by default. ``per_request``: what one request may hold, where that is not as
+    with the provider's other models.
     """
 
     id: str
@@ -142,6 +155,8 @@ class Model:
     retires: dt.date | None = None
     limits: Limits = Limits()
     search_price: float | None = None
+    dimensions: int | None = None
+    per_request: PerRequest = PerRequest()
 
     def has(self, flag: str) -> bool:
         """Whether the model, or its provider for all of its models, has this flag."""
@@ -155,4 +170,7 @@ class Model:
         price = self.service_prices.get(service_tier or "")
         if price is None and service_tier in _PRICED_APART:
             price = Price()
-        return (price or self.price).cost(usage)
+        total = (price or self.price).cost(usage)
+        if total is None and usage.output_tokens and not self.flags.isdisjoint(_WRITES_NOTHING):
+            return (price or self.price).cost(replace(usage, output_tokens=0))
+        return total

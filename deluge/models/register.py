@@ -11,7 +11,7 @@ from typing import Any
 from deluge.errors import ConfigError
 from deluge.models import families, registry
 from deluge.models.flags import FLAGS, checked
-from deluge.models.model import Limits, Model, Price, Provider
+from deluge.models.model import Limits, Model, PerRequest, Price, Provider
 from deluge.models.registry import Catalog
 from deluge.models.rows import PLAIN, Family
 
@@ -21,7 +21,8 @@ _LIMITS = {
     "requests_per_minute": "requests_per_minute", "tokens_per_minute": "tokens_per_minute",
     "max_concurrent_requests": "concurrent_requests",
 }
-_FACTS = ("name", "dialect", "base_url", "context_window", "max_output_tokens", "default_effort")
+_PER_REQUEST = {"texts_per_request": "texts", "tokens_per_request": "tokens"}
+_FACTS = ("name", "dialect", "base_url", "context_window", "max_output_tokens", "default_effort", "dimensions")
 
 
 def register_model(
@@ -35,7 +36,8 @@ def register_model(
     ``facts``: ``name`` (on the wire, when it is not the id), ``dialect``, ``base_url``, ``context_window``,
     ``max_output_tokens``, ``default_effort``; prices in $/M tokens: ``input_price``, ``output_price``,
     ``cached_input_price``, ``cache_write_price``, ``cache_write_1h_price``; ``requests_per_minute``,
-    ``tokens_per_minute``, ``max_concurrent_requests``; and any flag of docs/models.md as ``flag=True``.
+    ``tokens_per_minute``, ``max_concurrent_requests``; ``dimensions``, ``texts_per_request``, ``tokens_per_request`` of one
+    that embeds; and any flag of docs/models.md as ``flag=True``.
     Without any flag it gets those of a model that the provider does not list: all that the user asks for is sent.
     """
     _check_id(id)
@@ -53,6 +55,8 @@ def register_model(
         flags=default.flags if said is None else said, efforts=_words(efforts) or default.efforts,
         default_effort=facts.get("default_effort") or default.default_effort, aliases=_words(aliases),
         retires=_day(retires), limits=Limits(**{ours: _count(facts, key) for key, ours in _LIMITS.items()}),
+        dimensions=_count(facts, "dimensions"),
+        per_request=PerRequest(**{ours: _count(facts, key) for key, ours in _PER_REQUEST.items()}),
     ))
 
 
@@ -90,7 +94,7 @@ def _flags(flags: Iterable[str], facts: dict[str, Any]) -> frozenset[str] | None
 
 
 def _refuse_unknown(id: str, facts: Mapping[str, Any]) -> None:
-    known = [*_FACTS, *_PRICES, *_LIMITS, *FLAGS]
+    known = [*_FACTS, *_PRICES, *_LIMITS, *_PER_REQUEST, *FLAGS]
     for key in facts:
         if key not in known:
             near = get_close_matches(key, known, n=2)
@@ -116,7 +120,7 @@ def _provider(
         key_env=keys or theirs.key_env, key_header=theirs.key_header, flags=theirs.flags,
         headers=MappingProxyType({**theirs.headers, **(headers or {})}), url_env=theirs.url_env,
         url_defaults=theirs.url_defaults, query=theirs.query, key_optional=theirs.key_optional,
-        service_tiers=theirs.service_tiers,
+        service_tiers=theirs.service_tiers, per_request=theirs.per_request,
     )
     return own, catalog.unlisted if catalog else families.UNLISTED
 

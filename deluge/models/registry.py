@@ -67,6 +67,11 @@ def custom_model(name: str, base_url: str, dialect: str = "openai_chat") -> Mode
     return _unlisted(Catalog(provider), name, name)
 
 
+def is_listed(model: Model) -> bool:
+    """Whether the catalog knows what this model is: it is a row of it."""
+    return _rows.get(model.id) is model
+
+
 def models() -> tuple[Model, ...]:
     """Every model of every catalog, then those that were registered; one that replaces a row stands in its place."""
     listed = {model.id: model for module in _modules() for model in _catalog(module).models}

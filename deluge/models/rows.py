@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from deluge.models.model import Limits, Model, Price, Provider
+from deluge.models.model import Limits, Model, PerRequest, Price, Provider
 
 # The day on which the prices written in the rows themselves were read; generated prices have a day of their own.
 ROWS_READ_AT = dt.date(2026, 11, 22)
@@ -59,7 +59,7 @@ def rows_of(provider: Provider, *, names_are_aliases: bool = False) -> Callable[
         *, flags: str = "", efforts: str | None = None, default_effort: str | None = None,
         context: int | None = None, max_output: int | None = None, aliases: str = "", retires: str = "",
         dialect: str = "", base_url: str = "", regions: tuple[str, ...] = (), limits: Limits = Limits(),
-        tiers: Mapping[str, float] = _NO_TIERS,
+        tiers: Mapping[str, float] = _NO_TIERS, dimensions: int | None = None, per_request: PerRequest = PerRequest(),
     ) -> Model:
         traits = family.but(
             flags, efforts=efforts, default_effort=default_effort, context=context, max_output=max_output,
@@ -74,6 +74,7 @@ def rows_of(provider: Provider, *, names_are_aliases: bool = False) -> Callable[
             flags=traits.flags, efforts=traits.efforts, default_effort=traits.default_effort,
             aliases=(*aliases.split(), *own_name), regions=regions, limits=limits,
             retires=dt.date.fromisoformat(retires) if retires else None,
+            dimensions=dimensions, per_request=per_request,
         )
 
     return row

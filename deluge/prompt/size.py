@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from deluge.prompt.conversation import Conversation
 
 FIRST_RATIO = 0.25  # tokens per UTF-8 byte of text, before a model's own counts are known
+LEAST_BYTES_PER_TOKEN = 2.5  # where a limit of the provider must not be met: digits and other scripts
 OVERHEAD = 8  # tokens around a prompt that no character pays for: roles, separators
 IMAGE_SIZE = 4_000  # bytes of text that cost about as much as an image
 BYTES_PER_TOKEN_OF_FILE = 8  # a document's bytes against the bytes of the text in it

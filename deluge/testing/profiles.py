@@ -70,4 +70,9 @@ LIMITED = Profile(
 )
 INSTANT = Profile("rehearsal-instant", "answers at once", Latency(0.0))
 
-PROFILES: Mapping[str, Profile] = MappingProxyType({row.name: row for row in (ECHO, SLOW, FLAKY, LIMITED, INSTANT)})
+EMBED = Profile("rehearsal-embed", "embeds texts, after about 50 ms", Latency(0.05, 0.04, 0.06))
+RERANK = Profile("rehearsal-rerank", "ranks documents, after about 50 ms", Latency(0.05, 0.04, 0.06))
+
+PROFILES: Mapping[str, Profile] = MappingProxyType({
+    row.name: row for row in (ECHO, SLOW, FLAKY, LIMITED, INSTANT, EMBED, RERANK)
+})

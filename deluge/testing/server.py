@@ -19,6 +19,7 @@ from deluge.testing.chat import WIRE as CHAT
 from deluge.testing.cohere import WIRE as COHERE
 from deluge.testing.connection import Connection
 from deluge.testing.converse import WIRE as CONVERSE
+from deluge.testing.embeddings import WIRES as EMBEDDINGS
 from deluge.testing.exchange import SECRET_HEADERS, Plan, Reply, Request, Seen, Step, Wire, share, short
 from deluge.testing.faults import Fault, Script
 from deluge.testing.gemini import WIRE as GEMINI
@@ -29,7 +30,7 @@ from deluge.testing.profiles import ECHO, PROFILES, Profile
 from deluge.testing.responses import WIRE as RESPONSES
 from deluge.testing.service import Service
 
-WIRES: tuple[Wire, ...] = (GEMINI, CHAT, RESPONSES, MESSAGES, CONVERSE, COHERE)
+WIRES: tuple[Wire, ...] = (GEMINI, CHAT, RESPONSES, MESSAGES, CONVERSE, COHERE, *EMBEDDINGS)
 
 logger = logging.getLogger("deluge.testing")
 

@@ -222,7 +222,7 @@ def test_find_models(forgotten):
     assert "priceless" not in {model.id for model in cheap}
     assert find_models("openai", sort_by="-output_price")[-1].price.output is None
     assert {model.id for model in find_models(name_contains="REHEARSAL")} == {
-        "rehearsal-echo", "rehearsal-slow", "rehearsal-flaky", "rehearsal-limited",
+        "rehearsal-echo", "rehearsal-slow", "rehearsal-flaky", "rehearsal-limited", "rehearsal-embed", "rehearsal-rerank",
     }
     assert len(find_models(limit=3)) == 3
     assert [model.id for model in find_models("claude", name_contains="haiku-4-5")] == ["claude-4.5-haiku"]
@@ -235,7 +235,7 @@ def test_find_models_by_key(monkeypatch):
     monkeypatch.setenv("GROQ_API_KEY", "gsk-test")
     assert find_models("groq", has_api_key=True) and not find_models("groq", has_api_key=False)
     assert find_models("openai", has_api_key=False) and not find_models("openai", has_api_key=True)
-    assert len(find_models("rehearsal", has_api_key=True)) == 4
+    assert len(find_models("rehearsal", has_api_key=True)) == 6
 
 
 @pytest.mark.parametrize("fields, words", [

@@ -11,14 +11,14 @@ from typing_extensions import assert_type
 import deluge
 from deluge import (
     Adaptation, AgentFuture, AgentRound, APIConnectionError, APIError, APIResponse, APIStatusError, APITimeoutError,
-    Attempt, Audio, AuthenticationError, BadRequestError, BudgetExceededError, CachePattern, CancelledError, ClosedError,
-    ConfigError, ContentFilterError, ContextLengthError, Conversation, CooldownRules, DelugeError, File, FileQuota, Image,
-    InputError, InternalServerError, Interrupted, JournalError, LaneLimits, Limits, LLMClient, MCPError, MCPServer,
-    Message, MissingAPIKeyError, Model, NotFoundError, OverloadedError, Part, PermissionDeniedError, PostprocessError,
-    Price, Provider, QuotaExhaustedError, RateLimitError, Raw, RedisQuota, Refusal, RequestTooLargeError, ResponseError,
-    ResponseFuture, ResponseParseError, SamplingParams, StatusSnapshot, StatusTracker, StreamDelta, Text, Thinking, Tool,
-    ToolCall, ToolError, ToolResult, ToolRun, Trajectory, UnknownModelError, Usage, find_models, get_model,
-    register_model, register_provider,
+    Attempt, Audio, AuthenticationError, BadRequestError, BudgetExceededError, CachePattern, CancelledError,
+    ClosedError, ConfigError, ContentFilterError, ContextLengthError, Conversation, CooldownRules, DelugeError,
+    EmbeddingError, File, FileQuota, Image, InputError, InternalServerError, Interrupted, JournalError, LaneLimits,
+    Limits, LLMClient, MCPError, MCPServer, Message, MissingAPIKeyError, Model, NotFoundError, OverloadedError, Part,
+    PermissionDeniedError, PostprocessError, Price, Provider, QuotaExhaustedError, Ranked, RateLimitError, Raw,
+    RedisQuota, Refusal, RequestTooLargeError, ResponseError, ResponseFuture, ResponseParseError, SamplingParams,
+    StatusSnapshot, StatusTracker, StreamDelta, Text, Thinking, Tool, ToolCall, ToolError, ToolResult, ToolRun,
+    Trajectory, UnknownModelError, Usage, find_models, get_model, register_model, register_provider,
 )
 from deluge.testing import RehearsalServer
 from deluge.worklist import RecordWriter, Row, read_rows, record
@@ -61,6 +61,10 @@ async def view() -> None:
     answers = await client.process_prompts_async(["a"])
     assert_type(answers[0], Union[APIResponse, str, None])
     assert_type(await client.start_nowait("a"), APIResponse)
+
+
+assert_type(client.embed(["a"], "rehearsal-embed", dimensions=8, input_type="query", journal="vectors.jsonl"), Any)
+assert_type(client.rerank("q", ["a"], "rehearsal-rerank", top_n=1, timeout=3.0), list[Ranked])
 
 
 # -- handles and streams ----------------------------------------------------------------------------------------------
@@ -173,6 +177,8 @@ try:
     response.raise_for_error()
 except RateLimitError as error:
     assert_type(error.status_code, Optional[int])
+except EmbeddingError as some:
+    assert_type(some.responses, list[Any])
 except JournalError as full:
     assert_type(full.unwritten, int)
     assert_type(full.path, str)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deluge.models import families as f
-from deluge.models.model import Provider
+from deluge.models.model import PerRequest, Provider
 from deluge.models.rows import PLAIN, rows_of
 
 PROVIDER = Provider(
@@ -11,6 +11,7 @@ PROVIDER = Provider(
     key_env=("GEMINI_API_KEY", "GOOGLE_API_KEY"), key_header="x-goog-api-key",
     service_tiers=("standard", "flex", "priority"), aliases=("gemini",),
     flags=frozenset({"server_tool_invocations", "counts_input_only"}),
+    per_request=PerRequest(100),
 )
 UNLISTED = f.GEMINI_4
 row = rows_of(PROVIDER, names_are_aliases=True)
@@ -35,5 +36,5 @@ MODELS = (
     row("gemini-1.5-pro", "", f.GEMINI_1_5, 1.25, 5.0, 0.3125, context=2_097_152,
         retires="2025-09-29"),
     row("gemini-1.5-flash", "", f.GEMINI_1_5, 0.075, 0.3, 0.01875, retires="2025-09-29"),
-    row("gemini-embedding-001", "", PLAIN, 0.15, flags="embedding", context=2_048),
+    row("gemini-embedding-001", "", PLAIN, 0.15, flags="embedding", context=2_048, dimensions=3_072),
 )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from deluge.models.model import Provider
+from deluge.models.model import PerRequest, Provider
 from deluge.models.rows import PLAIN, rows_of
 
 PROVIDER = Provider(
     "mistral", "https://api.mistral.ai/v1", key_env=("MISTRAL_API_KEY",),
     flags=frozenset({"uses_max_tokens", "random_seed", "strict_body", "mistral_chunks", "supports_prompt_cache_key"}),
-    service_tiers=("auto", "standard_only"),
+    service_tiers=("auto", "standard_only"), per_request=PerRequest(128, 16_384),
 )
 row = rows_of(PROVIDER, names_are_aliases=True)
 _MISTRAL = PLAIN.but("supports_logprobs supports_json supports_json_schema supports_tools supports_parallel_tool_calls")
@@ -28,5 +28,6 @@ MODELS = (
     row("pixtral-12b", "", _MISTRAL, 0.1, 0.3, flags="supports_images short_tool_ids", context=131_072),
     row("pixtral-large", "pixtral-large-latest", _MISTRAL, 2.0, 6.0, flags="supports_images short_tool_ids",
         context=131_072),
-    row("mistral-embed", "", PLAIN, 0.1, flags="embedding", context=8_192),
+    row("mistral-embed", "", PLAIN, 0.1, flags="embedding fixed_dimension", context=8_192, dimensions=1_024),
+    row("codestral-embed", "", PLAIN, 0.15, flags="embedding output_dimension", context=8_192, dimensions=1_536),
 )

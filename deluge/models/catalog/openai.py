@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from deluge.models import families as f
-from deluge.models.model import Provider
+from deluge.models.model import PerRequest, Provider
 from deluge.models.rows import PLAIN, rows_of
 
 PROVIDER = Provider(
     "openai", "https://api.openai.com/v1", key_env=("OPENAI_API_KEY",),
     service_tiers=("auto", "default", "flex", "priority", "fast", "scale"),
-    flags=frozenset({"counts_max_tokens"}),
+    flags=frozenset({"counts_max_tokens", "base64_vectors"}),
+    per_request=PerRequest(2_048, 300_000),  # https://platform.openai.com/docs/api-reference/embeddings/create
 )
 UNLISTED = f.GPT_6
 row = rows_of(PROVIDER, names_are_aliases=True)
@@ -68,6 +69,6 @@ MODELS = (
     row("o4-mini-deep-research", "", f.DEEP_RESEARCH, 2.0, 8.0, 0.5, retires="2026-07-23"),
     row("openai-computer-use-preview", "computer-use-preview", f.COMPUTER_USE, 3.0, 12.0,
         retires="2026-07-23"),
-    row("text-embedding-3-small", "", PLAIN, 0.02, flags="embedding", context=8_191),
-    row("text-embedding-3-large", "", PLAIN, 0.13, flags="embedding", context=8_191),
+    row("text-embedding-3-small", "", PLAIN, 0.02, flags="embedding", context=8_191, dimensions=1_536),
+    row("text-embedding-3-large", "", PLAIN, 0.13, flags="embedding", context=8_191, dimensions=3_072),
 )

@@ -6,12 +6,12 @@ It takes every parameter. Its prices are made up, so that the cost of a run is s
 from __future__ import annotations
 
 from deluge.models import families as f
-from deluge.models.model import UNLIMITED, Limits, Provider
-from deluge.models.rows import rows_of
+from deluge.models.model import UNLIMITED, Limits, PerRequest, Provider
+from deluge.models.rows import PLAIN, rows_of
 
 PROVIDER = Provider(
-    "rehearsal", "rehearsal:", flags=frozenset({"embedded"}), key_optional=True,
-    service_tiers=("auto", "default", "flex", "priority"),
+    "rehearsal", "rehearsal:", flags=frozenset({"embedded", "base64_vectors"}), key_optional=True,
+    service_tiers=("auto", "default", "flex", "priority"), per_request=PerRequest(2_048, 300_000),
 )
 UNLISTED = f.UNLISTED.but("reasoning_summaries", context=1_000_000, max_output=128_000)
 _TIERS = {"flex": 0.5, "priority": 2.0, "batch": 0.5}
@@ -22,4 +22,6 @@ MODELS = (
     row("rehearsal-flaky", "", UNLISTED, 0.1, 0.4, 0.01, tiers=_TIERS, limits=UNLIMITED),
     row("rehearsal-limited", "", UNLISTED, 0.1, 0.4, 0.01, tiers=_TIERS,
         limits=Limits(requests_per_minute=600, tokens_per_minute=60_000)),
+    row("rehearsal-embed", "", PLAIN, 0.02, flags="embedding input_types", context=8_192, dimensions=256, limits=UNLIMITED),
+    row("rehearsal-rerank", "", PLAIN, 0.05, flags="reranking", context=8_192, limits=UNLIMITED),
 )
