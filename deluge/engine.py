@@ -62,8 +62,9 @@ class Engine(Stepping):
         self.calls: weakref.WeakSet[Call] = weakref.WeakSet()
         self.idle_after = IDLE_AFTER
         self.crowd: float = CROWD if available() else NEVER  # NEVER: each worker waits for its own reply
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._room = threading.Condition(self._lock)
+        self._left: list[Callable[[], object]] = []  # what could not be done when it was to be
         self._pilot = Pilot(self.transport, self.wall)
         self._forget_threads()
         lifecycle.engines.add(self)
@@ -139,6 +140,8 @@ class Engine(Stepping):
 
     def cancel(self, task: Task) -> APIResponse | None:
         """Ends one task; its response, which the courier delivers too. None when it had ended."""
+        if self._deferred(lambda: self.cancel(task)):
+            return None
         with self._lock:
             now = time.monotonic()
             cancelled = self.scheduler.cancel(task, now)
@@ -148,11 +151,32 @@ class Engine(Stepping):
 
     def cancel_call(self, call: Call, message: str = "cancelled") -> int:
         """Ends all tasks of a call; how many."""
+        if self._deferred(lambda: self.cancel_call(call, message)):
+            return 0
         with self._lock:
             now = time.monotonic()
             count = self.scheduler.cancel_call(call, now, message)
             self._step(now)
             return count
+
+    def _deferred(self, job: Callable[[], object]) -> bool:
+        """Whether the keeper of time does this job, because this thread is in the middle of a step.
+
+        Garbage is collected on any thread, between any two of its lines: a stream, a loop or a client that was dropped
+        in a circle of references may end there.
+        """
+        if not self._lock._is_owned():
+            return False
+        self._left.append(job)
+        self._alarm.put(None)
+        return True
+
+    def _do_what_is_left(self) -> None:
+        while self._left:
+            try:
+                self._left.pop(0)()
+            except Exception as error:
+                logger.error("what was left to do failed", exc_info=error)
 
     def take_no_more(self, calls: Iterable[Call], message: str) -> None:
         """From now on new tasks of these calls are cancelled at once; those that were taken go on."""
@@ -212,6 +236,7 @@ class Engine(Stepping):
 
     def tick(self) -> float | None:
         """One round of the keeper of time: seconds until the next one; None when the threads are to end."""
+        self._do_what_is_left()
         if not self.awake:
             self.leave()
             return None
@@ -291,6 +316,8 @@ class Engine(Stepping):
 
     def close(self, calls: Iterable[Call] | None = None) -> None:
         """Cancels these calls (or all), and ends the threads when nothing is left to do. Does not wait for workers."""
+        if self._deferred(lambda: self.close(calls)):
+            return
         with self._lock:
             now = time.monotonic()
             for call in list(self.calls if calls is None else calls):
@@ -316,8 +343,9 @@ class Engine(Stepping):
     def after_fork(self) -> None:
         """In the child: new locks, no threads; what the parent has under way fails here without a word to anybody."""
         held = not self._lock.acquire(blocking=False)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._room = threading.Condition(self._lock)
+        self._left = []
         if not available():  # any more
             self.crowd = NEVER
         renew_couriers()

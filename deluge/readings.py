@@ -25,7 +25,7 @@ class Readings:
     calls: weakref.WeakSet[Call]
     awake: bool
     courier: Courier
-    _lock: threading.Lock
+    _lock: Any  # a reentrant lock, only so that it can be asked whether this thread has it
     _room: threading.Condition
     _max_queued: int
 
@@ -87,6 +87,8 @@ class Readings:
     def wait_until_done(self, calls: list[Call], timeout: float | None) -> bool:
         """Blocks until every task of these calls is delivered; False when that takes longer than ``timeout`` seconds."""
         end = None if timeout is None else time.monotonic() + timeout
+        if self._lock._is_owned():  # in the middle of a step: see ``Engine._deferred``
+            return False
         with self._room:
             while self._under_way(calls):
                 left = None if end is None else end - time.monotonic()

@@ -18,7 +18,7 @@ class Showing:
         self.tracker = engine.tracker
         self.name = name
         self._engine = engine
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a loop that was dropped may leave while its thread joins another
         self._ticker: Ticker | None = None
         self._opened = False
         self._viewers = 0
@@ -69,7 +69,7 @@ class Showing:
 
     def after_fork(self) -> None:
         """In a forked child: a new lock, no display."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._ticker, self._viewers, self._calls, self._opened = None, 0, 0, False
 
     def _leaver(self, viewer: bool) -> Callable[[], None]:

@@ -287,6 +287,28 @@ def test_a_forgotten_client_is_collected_and_its_threads_end(rehearsal: Rehearsa
     assert not any(thread.is_alive() for thread in threads)
 
 
+def test_a_client_may_be_collected_in_the_middle_of_a_step(rehearsal: RehearsalServer) -> None:
+    others = our_threads()
+    client = client_of(rehearsal)
+    client.start_nowait("a").result(5)
+    threads = [thread for thread in our_threads() if thread not in others]
+    dropped, engine = [client], client._engine
+    del client
+
+    def collect() -> None:
+        with engine._lock:
+            dropped.clear()
+            gc.collect()
+
+    thread = threading.Thread(target=collect, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    for thread in threads:
+        thread.join(5)
+    assert not any(thread.is_alive() for thread in threads)
+
+
 # ---------------------------------------------------------------------- timeout
 
 def test_timeout_brings_the_rest_back_as_cancelled(rehearsal: RehearsalServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -77,6 +78,26 @@ def test_dropping_the_generator_aborts(rehearsal: RehearsalServer, client: LLMCl
         gc.collect()
         rehearsal.wait_for_outcomes("aborted", before + 1)
     assert client.drain(5)
+
+
+def test_what_is_dropped_in_the_middle_of_a_step_ends_after_it(rehearsal: RehearsalServer, client: LLMClient) -> None:
+    """Garbage is collected on any thread, also on one that has the engine's lock."""
+    stream = client.stream_chat("[[fault hang_body]] " + LONG)
+    loop = client.map(f"[[latency {30 * n}]] {n}" for n in range(3))
+    assert next(stream) and next(loop).completion
+    rehearsal.wait_for_requests(4)
+
+    def collect() -> None:
+        with client._engine._lock:
+            stream.close()
+            loop.close()
+
+    thread = threading.Thread(target=collect, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    rehearsal.wait_for_outcomes("aborted", 3)
+    assert client.drain(5) and client.ask("after").completion == "after"
 
 
 @pytest.mark.parametrize("kind", ["cut_stream", "stream_error", "truncated", "reset_body"])
