@@ -6,6 +6,7 @@ import _thread
 import os
 import queue
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import thread  # imported before our exit handler is registered, so that ours runs first
@@ -40,6 +41,7 @@ engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 clients: weakref.WeakSet[Client] = weakref.WeakSet()
 exiting = False
 _made_for: tuple[int, Any] = (os.getpid(), _thread.start_new_thread)
+_making: dict[int, object] = {}  # by process: whoever makes everything anew
 
 
 def keep_time(engine_ref: weakref.ref[Engine], alarm: queue.SimpleQueue[None]) -> None:
@@ -85,11 +87,13 @@ def _disown_daemons() -> None:
 
 def _after_fork() -> None:
     global _made_for
-    _made_for = (os.getpid(), _thread.start_new_thread)
-    for engine in list(engines):
-        engine.after_fork()
-    for client in list(clients):
-        client.after_fork()
+    try:
+        for engine in list(engines):
+            engine.after_fork()
+        for client in list(clients):
+            client.after_fork()
+    finally:
+        _made_for = (os.getpid(), _thread.start_new_thread)
 
 
 def fit_in() -> None:
@@ -99,7 +103,19 @@ def fit_in() -> None:
     ``--preload``: there a lock of before would stop the whole process.
     """
     if _made_for != (os.getpid(), _thread.start_new_thread):
-        _after_fork()
+        _make_anew()
+
+
+def _make_anew() -> None:
+    """One thread does it, the others wait: what they would ask for meanwhile would be lost. A lock might be of before."""
+    mine, process = object(), os.getpid()
+    while _making.setdefault(process, mine) is not mine:
+        time.sleep(0.001)
+    try:
+        if _made_for != (process, _thread.start_new_thread):
+            _after_fork()
+    finally:
+        del _making[process]
 
 
 _register = getattr(threading, "_register_atexit", None)

@@ -325,6 +325,42 @@ def test_interrupted_in_this_process(rehearsal: RehearsalServer) -> None:
     del caught
 
 
+TWO_AT_ONCE = """
+import threading
+from deluge import LLMClient, lifecycle
+
+class Slow:
+    def __init__(self):
+        self.begun, self.go_on, self.count = threading.Event(), threading.Event(), 0
+
+    def after_fork(self):
+        self.count += 1
+        self.begun.set()
+        assert self.go_on.wait(10)
+
+client, slow, done = LLMClient("rehearsal-echo"), Slow(), []
+lifecycle.clients.add(slow)
+lifecycle._made_for = (0, None)  # as after a fork that Python was not told of
+threads = [threading.Thread(target=lambda: (lifecycle.fit_in(), done.append(slow.count))) for _ in range(4)]
+threads[0].start()
+assert slow.begun.wait(10)
+for thread in threads[1:]:
+    thread.start()
+threads[1].join(0.2)
+assert not done, "nobody passes before all is made anew"
+slow.go_on.set()
+for thread in threads:
+    thread.join(10)
+print(done, client.ask("x").completion)
+client.close()
+"""
+
+
+def test_threads_of_a_new_worker_wait_until_all_is_made_anew() -> None:
+    done = run(TWO_AT_ONCE)
+    assert done.stdout == "[1, 1, 1, 1] x\n", done.stderr
+
+
 def test_threads_of_a_closed_client_are_gone(rehearsal: RehearsalServer) -> None:
     others = our_threads()
     with client_of(rehearsal) as client:
