@@ -135,6 +135,7 @@ class Sharing(Landing):
     def _inherit(self, task: Task, heir: Task, now: float) -> None:
         state, flight, lane = task.state, task.flight, task.lane
         self._leave_timers(task)
+        heir.template = task.template
         if state in (QUEUED, HELD) and flight is None:
             heir.attempts, heir.burned, heir.model = task.attempts, task.burned, task.model or self._pick(heir)
             task.attempts = ()

@@ -178,6 +178,30 @@ def test_a_backoff_is_inherited_twice() -> None:
     assert story.wait(0.9) == [] and story.wait(0.2) == [third.id]
 
 
+@pytest.mark.parametrize("queued", [True, False])
+def test_a_row_of_a_work_list_inherits_the_model_that_is_asked(queued: bool) -> None:
+    story = Shared(slots=1)
+    if queued:
+        blocker, = story.submit(story.call())
+    rows = []
+    for name in "ab":  # equal rows, each of which had its turn among the models
+        call = story.call(("a", "b"))
+        rows.append(Task(next(story._ids), 0, call, PROMPT, 40, template=call.templates[name]))
+        rows[-1].share = "k"
+        story.scheduler.submit(story.scheduler.claim(rows[-1:], story.now), story.now)
+    story.step()
+    assert story.scheduler.cancel(rows[0], story.now)
+    story.step()
+    if queued:
+        story.answer(blocker)
+    story.fail("server")
+    story.wait(1.1)
+    heir = rows[1]
+    assert story.flight(heir).lane.model == heir.model == heir.template_for(heir.model).model.id
+    story.answer()
+    assert {model for model, _ in story.tried(heir)} == {"a"}
+
+
 def test_what_is_done_to_a_response_is_not_in_the_next_ones() -> None:
     story = Shared()
     lasting, cached = story.call(), story.call()
