@@ -218,7 +218,7 @@ def _through_hooks(task: Task, response: APIResponse) -> APIResponse:
     if call.cache is not None and response.source == "api":
         keep(task, response)
     try:
-        if call.postprocess is not None and response.source != "journal":
+        if call.postprocess is not None and response.source != "journal" and not task.as_delivered:
             response = changed_by(functools.partial(_in_context, call, call.postprocess), response)
     except BaseException as error:
         blame(response, error)

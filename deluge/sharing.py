@@ -86,6 +86,7 @@ class Sharing(Landing):
         if task.call.closed is not None:
             self._end(task, failed(task, Verdict("cancelled", message=task.call.closed)), now)
         elif answer is not None:
+            task.as_delivered = answer.source == "journal"
             self._end(task, _copied(answer, task), now)
         else:
             assert share is not None

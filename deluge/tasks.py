@@ -136,7 +136,7 @@ class Task:
         "lane", "state", "attempts", "burned", "rate_limited", "limited_for", "timeouts", "resent", "streamed", "idle",
         "created_at", "first_at", "cooled_at", "flight", "exchange", "next_call", "poll_until", "template", "handle",
         "prefer", "tokens", "read", "written", "amount", "refused", "repairs", "unfit", "share", "due_at",
-        "__weakref__",
+        "as_delivered", "__weakref__",
     )
 
     def __init__(
@@ -176,6 +176,7 @@ class Task:
         self.unfit: Misfit | None = None  # the latest answer that did not
         self.share: object = None  # equal for equal prompts that are sent once
         self.due_at = 0.0  # when it goes on, while it waits
+        self.as_delivered = False  # its answer comes from a journal, which has what postprocess had made of it
 
     def __lt__(self, other: Task) -> bool:
         return self.number < other.number

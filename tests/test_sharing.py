@@ -242,6 +242,17 @@ def test_each_response_goes_through_the_hook_once(rehearsal: RehearsalServer) ->
     assert [response.completion for response in responses] == ["same!"] * 30 and rehearsal.count == 1
 
 
+def test_what_a_journal_has_was_through_the_hook_already(rehearsal: RehearsalServer, tmp_path: Path) -> None:
+    def exclaim(response: APIResponse) -> None:
+        response.completion = f"{response.completion}!"
+
+    with client_of(rehearsal, temperature=0, postprocess=exclaim) as client:
+        for count in (1, 3, 5):
+            responses = client.process_prompts(["a"] * count, journal=tmp_path / "run.jsonl")
+            assert [response.completion for response in responses] == ["a!"] * count and rehearsal.count == 1
+    assert sum('"completion":"a!"' in line for line in (tmp_path / "run.jsonl").read_text("utf-8").splitlines()) == 5
+
+
 def test_a_batch_asks_once_at_temperature_zero(rehearsal: RehearsalServer) -> None:
     prompts = [f"p {n % 7}" for n in range(700)]
     with client_of(rehearsal, temperature=0, max_concurrent_requests=5) as client:
