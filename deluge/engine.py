@@ -171,7 +171,7 @@ class Engine(Stepping):
         self._alarm.put(None)
         return True
 
-    def _do_what_is_left(self) -> None:
+    def _catch_up(self) -> None:
         while self._left:
             try:
                 self._left.pop(0)()
@@ -236,7 +236,7 @@ class Engine(Stepping):
 
     def tick(self) -> float | None:
         """One round of the keeper of time: seconds until the next one; None when the threads are to end."""
-        self._do_what_is_left()
+        self._catch_up()
         if not self.awake:
             self.leave()
             return None
