@@ -205,6 +205,7 @@ class Asking:
         own = plan.open_journal()
         plan.call.answers = {} if plan.shares else None
         plan.call.most_answers = MOST_BUFFERED if isinstance(receiver, Arrivals) else sys.maxsize
+        plan.call.seen_early = isinstance(receiver, Arrivals) or self._config.postprocess is not None
         recorded = plan.recorded if plan.call.journal is not None else None
         look_up = plan.cached if self._config.cache is not None else None
         try:

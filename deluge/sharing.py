@@ -8,7 +8,7 @@ from typing import Any
 
 from deluge.landing import Landing
 from deluge.response import APIResponse
-from deluge.tasks import FOLLOWING, HELD, QUEUED, RUNNING, WAITING, Task, failed
+from deluge.tasks import FOLLOWING, HELD, QUEUED, RUNNING, WAITING, Call, Task, failed
 from deluge.tracker import StatusTracker
 from deluge.usage import NO_USAGE
 from deluge.wire import Verdict
@@ -62,7 +62,7 @@ class Sharing(Landing):
 
     def served(self, task: Task, response: APIResponse, now: float) -> None:
         """A task has its answer from a cache or a journal: its followers have it too."""
-        _remember(task, response)
+        _remember(task, response, task.call)
         share = self.shares.get(task.share)
         if share is None or share.leader is not task:
             return
@@ -112,10 +112,10 @@ class Sharing(Landing):
         else:
             share.answer = response.replaced()  # hooks may change the one that is delivered
             self.settling.append(key)
-        _remember(task, response)
+        _remember(task, response, task.call)
         followers, share.followers = share.followers, deque()
         for follower in followers:
-            _remember(follower, response)
+            _remember(follower, response, task.call)
             self._end(follower, _copied(response, follower), now)
 
     # ------------------------------------------------------------------ the leader's caller goes
@@ -162,12 +162,13 @@ class Sharing(Landing):
         raise TypeError("Sharing needs a scheduler that has timers")
 
 
-def _remember(task: Task, response: APIResponse) -> None:
+def _remember(task: Task, response: APIResponse, owner: Call) -> None:
     """A call that lasts keeps its answers for equal prompts that come later, as they came, up to as many as it may."""
     answers = task.call.answers
     if answers is None or response.is_error or task.share in answers:
         return
-    answers[task.share] = response.replaced()
+    untouched = owner is task.call and not owner.seen_early
+    answers[task.share] = response if untouched else response.replaced()
     if len(answers) > task.call.most_answers:
         del answers[next(iter(answers))]
 

@@ -85,7 +85,7 @@ class Call:
     __slots__ = (
         "id", "templates", "router", "fallbacks", "policy", "request_timeout", "stream_timeout", "background_timeout",
         "receiver", "context", "postprocess", "cache", "reader", "journal", "max_repairs", "answers", "most_answers", "ready",
-        "served", "unfinished", "name", "closed", "more", "budget", "unknown_cost", "spent", "learned",
+        "served", "unfinished", "name", "closed", "more", "budget", "unknown_cost", "spent", "learned", "seen_early",
         "__weakref__",
     )
 
@@ -113,6 +113,7 @@ class Call:
         self.journal: Recorder | None = None  # writes down what is delivered
         self.answers: dict[object, APIResponse] | None = None  # by share, where equal prompts may still come
         self.most_answers = 0
+        self.seen_early = True  # whether somebody sees, and may change, responses before the call is over
         self.name = name
         self.closed: str | None = None  # why nothing of it is sent any more
         self.more = False  # whether prompts will follow that are not submitted yet
