@@ -20,6 +20,7 @@ def shares(text: str) -> dict[str, float]:
 SERVER: dict[str, Callable[[str], Any]] = {
     "host": str, "port": int, "latency": float, "every": float, "profile": str, "seed": int, "script": shares,
     "api_key": str, "certfile": str, "keyfile": str, "remember": int,
+    "batch_seconds": float,
 }
 LIMITS: dict[str, Callable[[str], Any]] = {
     "requests": float, "tokens": float, "per": float, "kind": str, "slice": float, "counts": str,

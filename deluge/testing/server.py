@@ -15,6 +15,8 @@ from collections.abc import Callable, Collection
 from types import TracebackType
 
 from deluge.testing import faults as faults_room
+from deluge.testing.batch_store import BatchStore
+from deluge.testing.batches import ANTHROPIC_BATCHES
 from deluge.testing.chat import WIRE as CHAT
 from deluge.testing.cohere import WIRE as COHERE
 from deluge.testing.connection import Connection
@@ -23,6 +25,7 @@ from deluge.testing.embeddings import WIRES as EMBEDDINGS
 from deluge.testing.exchange import SECRET_HEADERS, Plan, Reply, Request, Seen, Step, Wire, share, short
 from deluge.testing.faults import Fault, Script
 from deluge.testing.gemini import WIRE as GEMINI
+from deluge.testing.gemini_batches import GEMINI_BATCHES, OPENAI_BATCHES
 from deluge.testing.limits import Limiter, RateLimits
 from deluge.testing.loop import EventLoop
 from deluge.testing.messages import WIRE as MESSAGES
@@ -30,7 +33,9 @@ from deluge.testing.profiles import ECHO, PROFILES, Profile
 from deluge.testing.responses import WIRE as RESPONSES
 from deluge.testing.service import Service
 
-WIRES: tuple[Wire, ...] = (GEMINI, CHAT, RESPONSES, MESSAGES, CONVERSE, COHERE, *EMBEDDINGS)
+WIRES: tuple[Wire, ...] = (
+    GEMINI, CHAT, RESPONSES, MESSAGES, CONVERSE, COHERE, *EMBEDDINGS, GEMINI_BATCHES, ANTHROPIC_BATCHES, OPENAI_BATCHES,
+)
 
 logger = logging.getLogger("deluge.testing")
 
@@ -44,6 +49,7 @@ class RehearsalServer:
     or shares by kind, ``{"500": .05, "reset": .01}``, drawn from ``seed`` and the request's number.
     ``limits``: rate limits over all models together. ``models``: the names that are known; None knows every name.
     ``api_key``: the only key that is let in; None asks for none. ``remember``: how many requests the log keeps.
+    ``batch_seconds``: how long a provider batch takes; what came of them is in ``batches``.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class RehearsalServer:
         every: float = 0.0, script: Script = None, limits: RateLimits | None = None, seed: int = 0,
         models: Collection[str] | None = None, api_key: str | None = None, remember: int = 10_000,
         certfile: str | None = None, keyfile: str | None = None, max_body: int = 256 * 1024 * 1024,
+        batch_seconds: float = 0.2,
     ) -> None:
         self.host, self.port, self.seed, self.latency, self.every = host, port, seed, latency, every
         self.errors: list[BaseException] = []
@@ -61,7 +68,7 @@ class RehearsalServer:
         self.sent_again: Counter[str] = Counter()
         self._profile = PROFILES[profile] if isinstance(profile, str) else profile
         self._choose = faults_room.chooser(script, seed)
-        self._service = Service(models, api_key)
+        self._service = Service(models, api_key, batch_seconds)
         self._limiter: Limiter | None = None
         self._limiters: dict[str, Limiter] = {}
         self._limits = limits
@@ -135,6 +142,11 @@ class RehearsalServer:
     def accepted(self) -> int:
         """How many connections were ever opened."""
         return self._loop.accepted if self._loop is not None else 0
+
+    @property
+    def batches(self) -> BatchStore:
+        """The provider batches and their files."""
+        return self._service.batches
 
     # -- control, from any thread -------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
 
+from deluge.testing.batch_store import BatchStore
 from deluge.testing.exchange import Reply, Request, Wire
 from deluge.testing.profiles import PROFILES
 
@@ -15,9 +16,10 @@ _ABOUT = b"This is deluge's rehearsal provider. Point a client's base_url at /v1
 
 
 class Service:
-    """The provider behind the protocols: its models, its key, its prompt cache."""
+    """The provider behind the protocols: its models, its key, its prompt cache, its batches."""
 
-    def __init__(self, models: Collection[str] | None, api_key: str | None) -> None:
+    def __init__(self, models: Collection[str] | None, api_key: str | None, batch_seconds: float = 0.2) -> None:
+        self.batches = BatchStore(batch_seconds)
         self.models = None if models is None else frozenset(models)
         self.api_key = api_key
         self._prefixes: OrderedDict[tuple[str, int], None] = OrderedDict()
@@ -38,7 +40,7 @@ class Service:
         """The protocol's reply, or its error when the key is wrong or the body is no JSON object."""
         if self.api_key is not None and request.key() != self.api_key:
             return Reply(401, wire.error(401, "Incorrect API key provided.", code="invalid_api_key"))
-        bare = not request.body and request.path.endswith("/cancel")
+        bare = not request.body and request.path.endswith("/cancel") or getattr(wire, "takes_any_body", False)
         if request.method == "POST" and not bare and not isinstance(request.json, dict):
             return Reply(400, wire.error(400, "We could not parse the JSON body of your request."))
         return wire.reply(request, self)
