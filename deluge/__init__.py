@@ -18,14 +18,15 @@ from deluge._version import __version__
 if TYPE_CHECKING:
     from deluge.adaptation import Adaptation, CooldownRules
     from deluge.agent import AgentFuture, AgentRound, ToolRun, Trajectory
+    from deluge.batches import BatchJob, BatchPart, BatchStatus
     from deluge.client import LLMClient
     from deluge.errors import (
         APIConnectionError, APIError, APIStatusError, APITimeoutError, AuthenticationError, BadRequestError,
-        BudgetExceededError, CancelledError, ClosedError, ConfigError, ContentFilterError, ContextLengthError, DelugeError,
-        EmbeddingError, InputError, InternalServerError, Interrupted, JournalError,
-        MCPError, MissingAPIKeyError, NotFoundError, OverloadedError,
-        PermissionDeniedError, PostprocessError, QuotaExhaustedError, RateLimitError, RequestTooLargeError, ResponseError,
-        ResponseParseError, ToolError, UnknownModelError,
+        BatchError, BatchTimeoutError, BudgetExceededError, CancelledError, ClosedError, ConfigError,
+        ContentFilterError, ContextLengthError, DelugeError, EmbeddingError, InputError, InternalServerError,
+        Interrupted, JournalError, MCPError, MissingAPIKeyError, NotFoundError, OverloadedError, PermissionDeniedError,
+        PostprocessError, QuotaExhaustedError, RateLimitError, RequestTooLargeError, ResponseError, ResponseParseError,
+        ToolError, UnknownModelError,
     )
     from deluge.handles import ResponseFuture
     from deluge.models import Limits, Model, Price, Provider, find_models, get_model, register_model, register_provider
@@ -45,13 +46,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "adaptation": "Adaptation CooldownRules",
     "agent": "AgentFuture AgentRound ToolRun Trajectory",
+    "batches": "BatchJob BatchPart BatchStatus",
     "client": "LLMClient",
     "errors": "APIConnectionError APIError APIStatusError APITimeoutError AuthenticationError BadRequestError "
-              "BudgetExceededError CancelledError ClosedError ConfigError ContentFilterError ContextLengthError DelugeError "
-              "EmbeddingError InputError InternalServerError Interrupted JournalError "
-              "MCPError MissingAPIKeyError NotFoundError OverloadedError "
-              "PermissionDeniedError PostprocessError QuotaExhaustedError RateLimitError RequestTooLargeError ResponseError "
-              "ResponseParseError ToolError UnknownModelError",
+              "BatchError BatchTimeoutError BudgetExceededError CancelledError ClosedError ConfigError "
+              "ContentFilterError ContextLengthError DelugeError EmbeddingError InputError InternalServerError "
+              "Interrupted JournalError MCPError MissingAPIKeyError NotFoundError OverloadedError "
+              "PermissionDeniedError PostprocessError QuotaExhaustedError RateLimitError RequestTooLargeError "
+              "ResponseError ResponseParseError ToolError UnknownModelError",
     "handles": "ResponseFuture",
     "models": "Limits Model Price Provider find_models get_model register_model register_provider",
     "params": "CachePattern SamplingParams",
@@ -69,16 +71,16 @@ _ROOM_OF = {name: room for room, names in _HOMES.items() for name in names.split
 
 __all__ = [
     "APIConnectionError", "APIError", "APIResponse", "APIStatusError", "APITimeoutError", "Adaptation", "AgentFuture",
-    "AgentRound", "Attempt", "Audio", "AuthenticationError", "BadRequestError", "BudgetExceededError", "CachePattern",
-    "CancelledError", "ClosedError", "ConfigError", "ContentFilterError", "ContextLengthError", "Conversation",
-    "CooldownRules", "DelugeError", "EmbeddingError", "File", "FileQuota", "Image", "InputError", "InternalServerError",
-    "Interrupted", "JournalError", "LLMClient", "LaneLimits", "Limits", "MCPError", "MCPServer", "Message",
-    "MissingAPIKeyError", "Model", "NotFoundError", "OverloadedError", "Part", "PermissionDeniedError",
-    "PostprocessError", "Price", "Provider", "QuotaExhaustedError", "Ranked", "RateLimitError", "Raw", "RedisQuota",
-    "Refusal", "RequestTooLargeError", "ResponseError", "ResponseFuture", "ResponseParseError", "SamplingParams",
-    "StatusSnapshot", "StatusTracker", "StreamDelta", "Text", "Thinking", "Tool", "ToolCall", "ToolError", "ToolResult",
-    "ToolRun", "Trajectory", "UnknownModelError", "Usage", "__version__", "find_models", "get_model", "register_model",
-    "register_provider",
+    "AgentRound", "Attempt", "Audio", "AuthenticationError", "BadRequestError", "BatchError", "BatchJob", "BatchPart",
+    "BatchStatus", "BatchTimeoutError", "BudgetExceededError", "CachePattern", "CancelledError", "ClosedError",
+    "ConfigError", "ContentFilterError", "ContextLengthError", "Conversation", "CooldownRules", "DelugeError",
+    "EmbeddingError", "File", "FileQuota", "Image", "InputError", "InternalServerError", "Interrupted", "JournalError",
+    "LLMClient", "LaneLimits", "Limits", "MCPError", "MCPServer", "Message", "MissingAPIKeyError", "Model",
+    "NotFoundError", "OverloadedError", "Part", "PermissionDeniedError", "PostprocessError", "Price", "Provider",
+    "QuotaExhaustedError", "Ranked", "RateLimitError", "Raw", "RedisQuota", "Refusal", "RequestTooLargeError",
+    "ResponseError", "ResponseFuture", "ResponseParseError", "SamplingParams", "StatusSnapshot", "StatusTracker",
+    "StreamDelta", "Text", "Thinking", "Tool", "ToolCall", "ToolError", "ToolResult", "ToolRun", "Trajectory",
+    "UnknownModelError", "Usage", "__version__", "find_models", "get_model", "register_model", "register_provider",
 ]
 
 

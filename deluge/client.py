@@ -15,6 +15,7 @@ from deluge import lifecycle
 from deluge.agent.agents import Agents
 from deluge.agent.future import Roster
 from deluge.budget import check_priced
+from deluge.batches.client import Batches
 from deluge.calls import DRAINED, refuse_on_courier
 from deluge.config import ClientConfig, PoolEntry, make_pool, params_for, rates_of, read_yaml, settings_of, signature
 from deluge.embed import Embedding
@@ -34,7 +35,7 @@ from deluge.tasks import Call
 from deluge.tracker import StatusTracker
 
 
-class LLMClient(Agents, Embedding, Reranking):
+class LLMClient(Agents, Batches, Embedding, Reranking):
     """Sends prompts to a model, or to a pool of models, as fast as the limits allow. Safe to share between threads.
 
     ``LLMClient("gpt-4.1-mini", max_requests_per_minute=5_000)``. All arguments but the first are by keyword; what they mean

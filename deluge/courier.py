@@ -215,7 +215,7 @@ def _through_hooks(task: Task, response: APIResponse) -> APIResponse:
     A cache that fails costs nothing but a line in the log.
     """
     call = task.call
-    if call.cache is not None and response.source == "api":
+    if call.cache is not None and response.source in ("api", "batch"):
         keep(task, response)
     try:
         if call.postprocess is not None and response.source != "journal" and not task.as_delivered:

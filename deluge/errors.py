@@ -13,6 +13,7 @@
      ├─ RequestTooLargeError · BudgetExceededError · InputError · PostprocessError   (carry .response)
      ├─ ToolError · MCPError
      ├─ JournalError                      carries .responses
+     ├─ BatchError ─ BatchTimeoutError    carries .state
      └─ ClosedError
     Interrupted(KeyboardInterrupt)       carries .responses
 
@@ -70,6 +71,35 @@ class JournalError(DelugeError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild_journal_error, (str(self), self.responses, self.path, self.unwritten)
+
+
+class BatchError(DelugeError):
+    """A provider batch could not be made, asked about or read. Nothing is lost: ``.state`` is the file to go on from.
+
+    ``.kind`` is the kind of failure as in ``response.error_kind``; ``.retry``: whether the same call may work later,
+    ``.retry_after``: in how many seconds, where the provider said so.
+    """
+
+    def __init__(self, message: str = "", *, state: str = "", kind: str | None = None, retry: bool = False,
+                 retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.state = state
+        self.kind = kind
+        self.retry = retry
+        self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_batch_error, (type(self), str(self), self.state, self.kind, self.retry, self.retry_after)
+
+
+class BatchTimeoutError(BatchError, TimeoutError):
+    """The job has not ended within ``timeout=`` seconds. It goes on: wait for it again."""
+
+
+def _rebuild_batch_error(
+    cls: type[BatchError], message: str, state: str, kind: str | None, retry: bool, after: float | None
+) -> BatchError:
+    return cls(message, state=state, kind=kind, retry=retry, retry_after=after)
 
 
 def _rebuild_journal_error(message: str, responses: list[Any], path: str, unwritten: int) -> JournalError:

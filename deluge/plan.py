@@ -71,6 +71,7 @@ class Plan:
         self._json = "json" not in warned and any(entry.params.json_mode for entry in pool)
         self._cache_lock = cache_lock
         self._key: str | None = None
+        self.keyed = False  # whether its tasks have keys whoever wants them
         self._rows = RowTemplates()
         self._pool = pool
         self._cap = dollars_of("max_cost", options.get("max_cost"))
@@ -123,17 +124,20 @@ class Plan:
         if prefer == "last":
             prefer = conversation.model_used
         made = Task(next(self.engine.ids), index, self.call, conversation, size, sink=sink, prefer=prefer)
-        if self.call.cache is not None or self.call.journal is not None or self.shares:
+        if self.keyed or self.call.cache is not None or self.call.journal is not None or self.shares:
             made.key = self.key_of(conversation)
             if self.shares and sink is None:
                 made.share = (made.key, self._payers)
         return made
 
-    def open_journal(self) -> bool:
-        """Opens the journal that the call asks for; whether the call has to close it. ``ConfigError``: it cannot be used."""
+    def open_journal(self, key: str | None = None) -> bool:
+        """Opens the journal that the call asks for; whether the call has to close it. ``ConfigError``: it cannot be used.
+
+        ``key``: what its keys begin with, where that is not this call's own.
+        """
         if self._journal is None:
             return False
-        self.call.journal, own = self._journal.begun(self.engine, self.call, self.config, self._of_call())
+        self.call.journal, own = self._journal.begun(self.engine, self.call, self.config, key or self._of_call())
         return own
 
     def recorded(self, task: Task) -> APIResponse | None:
@@ -179,6 +183,11 @@ class Plan:
         """The key of whatever has this fingerprint."""
         key = self._of_call()
         return key[:PREFIX] + hashlib.sha256(f"{key}:{fingerprint}".encode("ascii")).hexdigest()[PREFIX:]
+
+    @property
+    def prefix(self) -> str:
+        """What the keys of its prompts begin with: the same for all of them."""
+        return self._of_call()[:PREFIX]
 
     def _of_call(self) -> str:
         if self._key is None:

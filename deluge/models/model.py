@@ -106,6 +106,7 @@ class Provider:
     ``flags`` hold for each of its models (see ``docs/models.md`` for the words).
     ``service_tiers``: the words that its ``service_tier`` takes; empty where it has none.
     ``per_request``: what a request to one of its embedding models may hold.
+    ``batches``: whose batch API it has (``openai``, ``mistral``, ``anthropic``, ``gemini``); empty where it has none.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Provider:
     service_tiers: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     per_request: PerRequest = PerRequest()
+    batches: str = ""
 
 
 @dataclass(frozen=True, slots=True)

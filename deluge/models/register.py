@@ -114,13 +114,13 @@ def _provider(
     if "base_url" not in facts and catalog is None:
         known = f"; {provider!r} is no provider that is known" if provider else ""
         raise ConfigError(f"model {id!r} needs a known provider or a base_url{known}")
-    theirs = catalog.provider if catalog else Provider(provider or "custom", "", key_optional=not keys)
+    theirs = catalog.provider if catalog else Provider(provider or "custom", "", key_optional=not keys, batches="openai")
     own = Provider(
         theirs.name, _url(str(facts.get("base_url") or theirs.base_url)), _dialect(facts) or theirs.dialect,
         key_env=keys or theirs.key_env, key_header=theirs.key_header, flags=theirs.flags,
         headers=MappingProxyType({**theirs.headers, **(headers or {})}), url_env=theirs.url_env,
         url_defaults=theirs.url_defaults, query=theirs.query, key_optional=theirs.key_optional,
-        service_tiers=theirs.service_tiers, per_request=theirs.per_request,
+        service_tiers=theirs.service_tiers, per_request=theirs.per_request, batches=theirs.batches,
     )
     return own, catalog.unlisted if catalog else families.UNLISTED
 

@@ -63,7 +63,7 @@ def resolve(name: str) -> tuple[Model, str | None]:
 
 def custom_model(name: str, base_url: str, dialect: str = "openai_chat") -> Model:
     """A model of this name at an address of the user's own, of which nothing else is known."""
-    provider = Provider("custom", base_url.rstrip("/"), dialect, key_optional=True)
+    provider = Provider("custom", base_url.rstrip("/"), dialect, key_optional=True, batches="openai")
     return _unlisted(Catalog(provider), name, name)
 
 

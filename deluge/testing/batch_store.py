@@ -70,9 +70,10 @@ class Batch:
         """How many lines have ended how; ``running`` for those that have not."""
         if self.ended_at(now) is None:
             done = self._done(now)
-            ended = Counter(line.ends for line in self.lines[:done] if line.ends in ("done", "failed"))
-            return Counter({**ended, "running": len(self.lines) - sum(ended.values())})
-        return Counter(line.ends for line in self.results())
+            ended: Counter[str] = Counter(str(line.ends) for line in self.lines[:done] if line.ends in ("done", "failed"))
+            ended["running"] = len(self.lines) - sum(ended.values())
+            return ended
+        return Counter(str(line.ends) for line in self.results())
 
     def results(self) -> list[Line]:
         """What came of every line, in an order that is not the input's."""

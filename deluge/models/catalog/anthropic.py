@@ -10,6 +10,7 @@ PROVIDER = Provider(
     "anthropic", "https://api.anthropic.com/v1", "anthropic", key_env=("ANTHROPIC_API_KEY",), key_header="x-api-key",
     flags=frozenset({"dated_api", "native_mcp", "cached_input_free"}), service_tiers=("auto", "standard_only"),
     aliases=("claude",),
+    batches="anthropic",
 )
 UNLISTED = f.CLAUDE_5_OPUS
 row = rows_of(PROVIDER, names_are_aliases=True)

@@ -12,6 +12,7 @@ PROVIDER = Provider(
     service_tiers=("standard", "flex", "priority"), aliases=("gemini",),
     flags=frozenset({"server_tool_invocations", "counts_input_only"}),
     per_request=PerRequest(100),
+    batches="gemini",
 )
 UNLISTED = f.GEMINI_4
 row = rows_of(PROVIDER, names_are_aliases=True)

@@ -9,6 +9,7 @@ PROVIDER = Provider(
     "mistral", "https://api.mistral.ai/v1", key_env=("MISTRAL_API_KEY",),
     flags=frozenset({"uses_max_tokens", "random_seed", "strict_body", "mistral_chunks", "supports_prompt_cache_key"}),
     service_tiers=("auto", "standard_only"), per_request=PerRequest(128, 16_384),
+    batches="mistral",
 )
 row = rows_of(PROVIDER, names_are_aliases=True)
 _MISTRAL = PLAIN.but("supports_logprobs supports_json supports_json_schema supports_tools supports_parallel_tool_calls")

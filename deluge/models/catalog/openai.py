@@ -11,6 +11,7 @@ PROVIDER = Provider(
     service_tiers=("auto", "default", "flex", "priority", "fast", "scale"),
     flags=frozenset({"counts_max_tokens", "base64_vectors"}),
     per_request=PerRequest(2_048, 300_000),  # https://platform.openai.com/docs/api-reference/embeddings/create
+    batches="openai",
 )
 UNLISTED = f.GPT_6
 row = rows_of(PROVIDER, names_are_aliases=True)

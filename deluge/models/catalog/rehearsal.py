@@ -12,6 +12,7 @@ from deluge.models.rows import PLAIN, rows_of
 PROVIDER = Provider(
     "rehearsal", "rehearsal:", flags=frozenset({"embedded", "base64_vectors"}), key_optional=True,
     service_tiers=("auto", "default", "flex", "priority"), per_request=PerRequest(2_048, 300_000),
+    batches="openai",
 )
 UNLISTED = f.UNLISTED.but("reasoning_summaries", context=1_000_000, max_output=128_000)
 _TIERS = {"flex": 0.5, "priority": 2.0, "batch": 0.5}

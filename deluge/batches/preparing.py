@@ -1,0 +1,224 @@
+"""Prompts of a call as the lines of a job: which batch each goes into, what its request says, what of it cannot be sent."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from deluge._plugins import load
+from deluge._urls import public_url
+from deluge.batches.anthropic import ANTHROPIC
+from deluge.batches.api import BatchApi
+from deluge.batches.gemini import GEMINI
+from deluge.batches.lines import NOWHERE, Writer, digest
+from deluge.batches.openai import MISTRAL, OPENAI
+from deluge.batches.state import JobState, Lane, Part
+from deluge.dialects._form import formed
+from deluge.errors import ConfigError, DelugeError
+from deluge.fetching import Fetching
+from deluge.request import RequestContext, RequestTemplate
+from deluge.tasks import Flight, Task
+from deluge.tools import MCPServer, Tool
+from deluge.transport import Attempt
+from deluge.wire import HttpCall, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from deluge.plan import Plan
+
+_said = logging.getLogger("deluge.params")
+_APIS = {api.name: api for api in (OPENAI, MISTRAL, ANTHROPIC, GEMINI)}
+FETCH = 60.0  # seconds for the media of one prompt
+
+
+def api_of(template: RequestTemplate) -> BatchApi:
+    """The batch API in which this model can be asked. ``ConfigError`` when there is none."""
+    model = template.model
+    name = model.provider.batches
+    if not name:
+        raise ConfigError(f"{model.id}: no batch API of {model.provider.name} is known; send its prompts without mode='batch'")
+    api = named_api(name)
+    if template.dialect not in api.dialects:
+        raise ConfigError(f"{model.id}: {model.provider.name} has no batches in the format {template.dialect}")
+    if template.options.background:
+        raise ConfigError("background=True and a batch are two ways to wait; take one of them")
+    return api
+
+
+def named_api(name: str) -> BatchApi:
+    """The batch API of this name. ``ConfigError`` for one that is not known."""
+    if name not in _APIS:
+        raise ConfigError(f"no batch API {name!r}; there are: {', '.join(_APIS)}")
+    return _APIS[name]
+
+
+class Preparation:
+    """Writes the lines of new prompts into a job's sidecar. Nothing is sent; ``close`` makes it all known to the state."""
+
+    def __init__(self, plan: Plan, state: JobState, most_lines: int | None) -> None:
+        self._plan = plan
+        self._state = state
+        self._most_lines = most_lines
+        self._fetching = Fetching(plan.engine.transport)
+        self._writer = Writer(state)
+        self._open: dict[int, int] = {}  # lane -> its part that is not full yet
+        self._lanes = {_lane_key(lane): number for number, lane in enumerate(state.lanes)}
+        self._noted: set[tuple[str, str]] = set()
+        self._number = state.total
+        plan.keyed = True
+
+    def add(self, task: Task, known: Mapping[str, list[int]] | None = None) -> int:
+        """The number of this prompt's line; an old one's, taken out of ``known``, where the same request is there already."""
+        mark = digest(task.key or "", task.row_id)
+        if known is not None and known.get(mark):
+            return known[mark].pop(0)
+        model = task.template.model.id if task.template is not None else self._model_of(task)
+        template = task.template_for(model)
+        try:
+            call = self._request(task, template)
+        except ConfigError as error:
+            if task.template is None and api_trouble(template):
+                raise
+            call = Verdict("input", message=str(error))
+        except DelugeError as error:
+            call = Verdict("input", message=str(error))
+        if isinstance(call, Verdict):
+            facts = {**_facts(self._number, task, mark), "part": NOWHERE, "model": model, "error": [call.kind, call.message]}
+            return self._write(facts, b"")
+        lane = self._lane(template, call)
+        facts = {**_facts(self._number, task, mark), "part": self._part(lane, call.body)}
+        lane_params = self._state.lanes[lane].params
+        params = template.params.model_dump(mode="json")
+        if params != lane_params:
+            facts["params"] = params
+        return self._write(facts, call.body)
+
+    def _model_of(self, task: Task) -> str:
+        prefer = task.prefer
+        return prefer if prefer in self._plan.call.templates and prefer else self._plan.next_model()
+
+    def _request(self, task: Task, template: RequestTemplate) -> HttpCall | Verdict:
+        if task.refused is not None:
+            return task.refused
+        api_of(template)
+        dialect = template.memo.get("dialect")
+        if dialect is None:
+            dialect = template.memo["dialect"] = formed(load("dialects", template.dialect), template)
+        ctx = RequestContext(task.prompt, template, time.time())
+        needed = self._fetching.needed(dialect, ctx)
+        if needed:
+            nowhere: Any = None
+            switch: Any = Attempt(time.monotonic() + FETCH)
+            flight = Flight(task, nowhere, switch, None, None, 0, 0.0, False)
+            filled = self._fetching.filled(flight, ctx, needed)
+            self._fetching.forget(task)
+            if isinstance(filled, Verdict):
+                return filled
+            ctx = filled
+        call: HttpCall = dialect.build(ctx)
+        if call.sign is not None:
+            raise ConfigError(f"{template.model.id}: batches need a key: requests that are signed one by one cannot be sent")
+        self._note(template, call)
+        return call
+
+    def _write(self, facts: Mapping[str, Any], body: bytes) -> int:
+        self._writer.add(facts, body)
+        self._number += 1
+        part = facts["part"]
+        if part != NOWHERE:
+            self._state.parts[part].end = self._writer.at
+        return self._number - 1
+
+    def _lane(self, template: RequestTemplate, call: HttpCall) -> int:
+        """The lane of a request: batches are made of requests that go to one place in one way."""
+        own = {name: value for name, value in call.headers.items() if name.startswith("anthropic-")}
+        lane = Lane(
+            api_of(template).name, template.model.id, template.dialect, call.url, public_url(template.base_url),
+            template.params.model_dump(mode="json"), own,
+        )
+        number = self._lanes.setdefault(_lane_key(lane), len(self._state.lanes))
+        if number == len(self._state.lanes):
+            self._state.lanes.append(lane)
+        return number
+
+    def _part(self, lane: int, body: bytes) -> int:
+        """The part that takes this request: the lane's open one, or a new one when that is full."""
+        api = named_api(self._state.lanes[lane].api)
+        number, size = self._open.get(lane), api.size(body)
+        most = min(api.most_lines, self._most_lines or api.most_lines)
+        if number is None or full(self._state.parts[number], size, most, api.most_bytes):
+            number = self._open[lane] = len(self._state.parts)
+            self._state.parts.append(Part(lane, self._writer.at))
+        part = self._state.parts[number]
+        part.count += 1
+        part.size += size
+        return number
+
+    def _note(self, template: RequestTemplate, call: HttpCall) -> None:
+        """Says once per model and parameter what is asked for and not had."""
+        for note in call.notes:
+            if (template.model.id, note.parameter) not in self._noted:
+                self._noted.add((template.model.id, note.parameter))
+                values = {"model": template.model.id, "parameter": note.parameter}
+                _said.warning("%s: %s %s", template.model.id, note.parameter, note.reason, extra={"deluge": values})
+
+    def close(self) -> None:
+        """Brings the lines to the disk, then the state that tells of them."""
+        state = self._state
+        state.total = self._number
+        self._writer.close()
+        state.size = self._writer.at
+        state.key = self._plan.prefix
+        state.options = _options(self._plan)
+        state.save()
+
+    def give_up(self) -> None:
+        """Forgets a job of which nothing was saved."""
+        self._writer.close()
+        if not os.path.exists(self._state.path):
+            self._state.remove()
+
+
+def full(part: Part, size: int, most_lines: int, most_bytes: int) -> bool:
+    """Whether a part has no room for a request of this size."""
+    return part.count >= most_lines or part.size + size > most_bytes
+
+
+def api_trouble(template: RequestTemplate) -> bool:
+    """Whether the model has no batches at all, whatever the prompt."""
+    try:
+        api_of(template)
+    except ConfigError:
+        return True
+    return False
+
+
+def marks_of(facts: Iterable[Mapping[str, Any]]) -> dict[str, list[int]]:
+    """The numbers of lines by their digests."""
+    found: dict[str, list[int]] = {}
+    for one in facts:
+        found.setdefault(one["h"], []).append(one["n"])
+    return found
+
+
+def _facts(number: int, task: Task, mark: str) -> dict[str, Any]:
+    return {
+        "n": number, "i": task.index, "h": mark, "id": task.row_id, "key": task.key, "occ": task.occurrence,
+        "meta": dict(task.metadata) if task.metadata else None, "prompt": task.prompt.to_log(),
+    }
+
+
+def _lane_key(lane: Lane) -> str:
+    return "\0".join((lane.api, lane.model, lane.url, lane.dialect, *(f"{k}={v}" for k, v in sorted(lane.headers.items()))))
+
+
+def _options(plan: Plan) -> dict[str, Any]:
+    """What the answers are read with: the schema, and which tools there were beside it."""
+    options = plan.options
+    tools = [tool.name if isinstance(tool, (Tool, MCPServer)) else dict(tool) for tool in options.tools]
+    schema = options.output_schema
+    return {"schema": None if schema is None else dict(schema), "tools": tools, "tool_choice": options.tool_choice}
