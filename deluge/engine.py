@@ -323,6 +323,7 @@ class Engine(Stepping):
             for call in list(self.calls if calls is None else calls):
                 self.scheduler.cancel_call(call, now, "the client was closed")
             if not self.awake:
+                self.transport.close()  # batch jobs are asked for without threads
                 return
             self._step(now)
             if not self.unfinished():

@@ -391,7 +391,7 @@ def command(name: str) -> str:
     """The flags of one command, from its parser."""
     made = argparse.ArgumentParser().add_subparsers()
     getattr(arguments, f"_{name}")(made)
-    parser = made.choices[name]
+    parser = made.choices[name.rpartition("_")[2]]
     rows = []
     for action in parser._actions:
         if action.dest == "help":
@@ -413,6 +413,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "flags-run": lambda: command("run"), "flags-ask": lambda: command("ask"), "flags-models": lambda: command("models"),
     "flags-rehearse": lambda: command("rehearse"), "flags-report": lambda: command("report"),
     "flags-cache": lambda: command("cache"), "providers": providers_table,
+    **{f"flags-batch-{name}": partial(command, f"batch_{name}") for name in ("submit", "status", "fetch", "cancel")},
     **{f"parameters-{name}": partial(parameters, name) for name in SHOWN},
 }
 

@@ -154,14 +154,16 @@ class Collecting:
 
     def _hand_over(self, found: Iterable[tuple[int, Facts, APIResponse]]) -> None:
         pairs: list[Pair] = []
-        for line, facts, response in found:
-            self._done[line] = 1
-            pairs.append(self._pair(line, facts, response))
-            if len(pairs) >= CHUNK:
+        try:
+            for line, facts, response in found:
+                self._done[line] = 1
+                pairs.append(self._pair(line, facts, response))
+                if len(pairs) >= CHUNK:
+                    self._deliver(pairs)
+                    pairs = []
+        finally:  # what came before a download was cut is there
+            if pairs:
                 self._deliver(pairs)
-                pairs = []
-        if pairs:
-            self._deliver(pairs)
 
     def _pair(self, line: int, facts: Facts, response: APIResponse | None) -> Pair:
         task = self._reading.task(facts)

@@ -146,7 +146,8 @@ class Mistral(OpenAI):
             data = told((yield desk.call("GET", f"{self._place}?{query}")))
             rows = [row for row in data.get("data") or () if isinstance(row, dict)]
             for row in rows:
-                if {**_marks(ticket), **(row.get("metadata") or {})} == (row.get("metadata") or {}):
+                about = row.get("metadata") or {}
+                if all(about.get(name) == value for name, value in _marks(ticket).items()):
                     return id_of(row)
             page += 1
             if len(rows) < _PAGE:

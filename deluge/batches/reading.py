@@ -12,6 +12,7 @@ from deluge.batches.desks import Desks
 from deluge.batches.lines import Facts, Lines
 from deluge.batches.state import JobState
 from deluge.errors import BatchError
+from deluge.journal.lines import identity
 from deluge.params import SamplingParams
 from deluge.prompt import Conversation
 from deluge.request import RequestContext
@@ -87,6 +88,8 @@ class Reading:
         prompt = Conversation.from_log(facts["prompt"]).freeze()
         made = Task(self._next_id(), facts["i"], self._call, prompt, 0, metadata=facts["meta"])
         made.key, made.row_id, made.occurrence = facts["key"], facts["id"], facts["occ"]
+        if made.key is not None:
+            made.mark = identity(made.key, made.row_id, made.occurrence)  # its number in a journal
         return made
 
     def _context(self, facts: Facts, lane: int) -> RequestContext:

@@ -24,10 +24,10 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(prog="deluge", description="Sends prompts to LLMs, as fast as the quota allows.")
     parser.add_argument("--version", action="version", version=f"deluge {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-    for add in (_run, _ask, _models, _rehearse, _report, _cache):
+    for add in (_run, _ask, _models, _rehearse, _report, _cache, _batch):
         add(commands)
     options = parser.parse_args(argv)
-    if options.command in ("run", "ask"):
+    if options.command in ("run", "ask", "batch"):
         options.verbosity = -1 if options.quiet else options.verbose
     return options
 
@@ -41,17 +41,22 @@ def _run(commands: Any) -> None:
     parser.add_argument("file", metavar="FILE", help="JSONL, CSV or text; - is stdin")
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="the answers, as JSONL; - is stdout")
     _client_flags(parser)
-    add = parser.add_argument_group("the work list").add_argument
-    add("--column", metavar="NAME", help="the column or field that is the prompt; the others become metadata")
-    add("--template", metavar="TEXT", help="the prompt with {fields} of the row in it: \"Summarise: {text}\"")
-    add("--limit", metavar="N", type=_count, help="only the first N prompts")
-    add("--schema", metavar="FILE", help="a JSON schema that every answer has to follow")
+    add = _work_list_flags(parser)
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--overwrite", action="store_true", help="start over if OUT exists (without it the run goes on)")
     again.add_argument("--retry-failed", action="store_true", help="go on, and ask again what failed")
     add("--no-prompts", action="store_true", help="leave the prompts out of the records")
     add("--summary-json", metavar="FILE", help="write the summary as JSON too")
     add("--report", metavar="FILE", help="write a page about the run at its end")
+
+
+def _work_list_flags(parser: argparse.ArgumentParser) -> Callable[..., Any]:
+    add = parser.add_argument_group("the work list").add_argument
+    add("--column", metavar="NAME", help="the column or field that is the prompt; the others become metadata")
+    add("--template", metavar="TEXT", help="the prompt with {fields} of the row in it: \"Summarise: {text}\"")
+    add("--limit", metavar="N", type=_count, help="only the first N prompts")
+    add("--schema", metavar="FILE", help="a JSON schema that every answer has to follow")
+    return add
 
 
 def _ask(commands: Any) -> None:
@@ -75,9 +80,67 @@ def _client_flags(parser: argparse.ArgumentParser) -> None:
     add("--concurrency", metavar="N", type=_limit, help="requests at the same time (225), or auto")
     add("--timeout", metavar="S", type=_seconds, help="seconds per attempt (30)")
     add("--cache", metavar="FILE", help="answers that were bought before are taken from this file, new ones go into it")
+    _loudness(parser)
+
+
+def _loudness(parser: argparse.ArgumentParser) -> None:
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
     loudness.add_argument("-v", "--verbose", action="count", default=0, help="say what happens; -vv: every attempt")
+
+
+def _batch(commands: Any) -> None:
+    parser = commands.add_parser(
+        "batch", help="answer a file of prompts by a batch job of the provider, at about half the price",
+        description="Jobs of the provider's batch API: they may take a day, and go on without this process.",
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=_Parser)
+    for add in (_batch_submit, _batch_status, _batch_fetch, _batch_cancel):
+        add(actions)
+
+
+def _batch_submit(commands: Any) -> None:
+    parser = commands.add_parser("submit", help="send a file of prompts", description="Sends the prompts of FILE as a job, "
+                                 "and prints the name of its state file. The same command again sends nothing twice.")
+    parser.add_argument("file", metavar="FILE", help="JSONL, CSV or text; - is stdin")
+    parser.add_argument("-o", "--output", metavar="STATE", help="the file that stands for the job (one of a new name)")
+    _client_flags(parser)
+    add = _work_list_flags(parser)
+    add("--batch-size", metavar="N", type=_count, help="at most N prompts in one of the provider's batches")
+
+
+def _batch_status(commands: Any) -> None:
+    parser = commands.add_parser("status", help="tell how far a job is", epilog="Exit codes: 0 it has ended, 1 not yet.",
+                                 description="Asks the provider how far a job is, batch by batch.")
+    _job_flags(parser)
+
+
+def _batch_fetch(commands: Any) -> None:
+    parser = commands.add_parser("fetch", help="wait for a job, and write its answers", epilog=_EXIT_CODES,
+                                 description="Waits until a job has ended, and writes one JSON line per prompt.")
+    _job_flags(parser)
+    add = parser.add_argument
+    add("-o", "--output", metavar="OUT", required=True, help="the answers, as JSONL; - is stdout")
+    add("--wait", metavar="S", type=_seconds, help="wait so many seconds at most (without it: until it has ended)")
+    add("--poll", metavar="S", type=_seconds, help="ask every so many seconds (without it: growing from 1 to 60)")
+    add("--resubmit", action="store_true", help="send again, once, what has expired or failed for a passing reason")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--overwrite", action="store_true", help="start over if OUT exists (without it OUT is completed)")
+    again.add_argument("--retry-failed", action="store_true", help="take the failures in OUT for unanswered")
+    add("--no-prompts", action="store_true", help="leave the prompts out of the records")
+
+
+def _batch_cancel(commands: Any) -> None:
+    parser = commands.add_parser("cancel", help="end a job", description="Ends a job; what was answered can be fetched.")
+    _job_flags(parser)
+
+
+def _job_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("state", metavar="STATE", help="the job's state file")
+    add("--base-url", metavar="URL", help="the address that it was submitted to, where that was given")
+    add("--config", metavar="FILE", help="client settings as YAML: keys, addresses, models of your own")
+    _loudness(parser)
 
 
 def _models(commands: Any) -> None:

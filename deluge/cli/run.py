@@ -28,7 +28,7 @@ def run(options: argparse.Namespace, signals: Signals) -> int:
         raise ConfigError(f"{options.output} is the work list itself")
     if options.report is not None and options.output == "-":
         raise ConfigError("--report needs records in a file: -o FILE")
-    schema = _schema(options.schema) if options.schema else None
+    schema = schema_of(options.schema) if options.schema else None
     with read_rows(
         options.file, column=options.column, template=options.template, system=options.system, limit=options.limit
     ) as rows:
@@ -144,7 +144,8 @@ def _same_file(one: str, other: str) -> bool:
         return False
 
 
-def _schema(path: str) -> Any:
+def schema_of(path: str) -> Any:
+    """The JSON schema in a file. ``ConfigError`` when there is none."""
     try:
         with open(path, "rb") as file:
             schema = _json.loads(file.read())

@@ -20,6 +20,7 @@ from deluge.batches.lines import Lines, Writer
 from deluge.batches.preparing import full
 from deluge.batches.state import Part, load_state, new_state
 from deluge.testing import RehearsalServer
+from deluge.transport import LeanTransport
 
 # Provider -> a model of it, the end of its address, and the path of the create call.
 PROVIDERS = {
@@ -140,7 +141,8 @@ def test_a_cancelled_job_keeps_what_was_answered(server: RehearsalServer, provid
 
 # ---- crashes --------------------------------------------------------------------------------------------------------
 
-STEPS = ("reset", "500", "malformed", "empty")  # how the reply to a create call gets lost, after the batch was made
+SLOW = pytest.mark.slow
+STEPS = ("reset", *(pytest.param(kind, marks=SLOW) for kind in ("500", "malformed", "empty")))  # how the reply to a create call gets lost, after the batch was made
 
 
 @pytest.mark.parametrize("kind", STEPS)
@@ -160,6 +162,7 @@ def test_a_create_call_whose_reply_is_lost_is_not_made_twice(provider: str, kind
         assert spoilt and creates(server, provider) == 1 and once(server)
 
 
+@SLOW
 def test_a_process_killed_at_any_step_buys_nothing_twice(provider: str, tmp_path: Path) -> None:
     """The server kills the process at its n-th request, after that has done its work; another one goes on."""
     model, end, _ = PROVIDERS[provider]
@@ -197,25 +200,24 @@ class Crash(Exception):
     """The end of a process, as far as this test goes."""
 
 
-@pytest.mark.parametrize("request_number", (1, 2, 3, 4))
+@pytest.mark.parametrize("request_number", (1, 2, pytest.param(3, marks=SLOW), pytest.param(4, marks=SLOW)))
 @pytest.mark.parametrize("sent", (False, True), ids=("before", "after"))
 def test_a_crash_around_any_request_buys_nothing_twice(
     server: RehearsalServer, provider: str, request_number: int, sent: bool, tmp_path: Path,
 ) -> None:
+    count = 0
+
+    class Broken(LeanTransport):
+        def send(self, call: Any, attempt: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == request_number:
+                if sent:
+                    super().send(call, attempt)
+                raise Crash
+            return super().send(call, attempt)
+
     with client_for(server, provider) as client:
-        transport = client._engine.transport
-        real, count = transport.send, 0
-
-        class Broken(type(transport)):  # type: ignore[misc]
-            def send(self, call: Any, attempt: Any) -> Any:
-                nonlocal count
-                count += 1
-                if count == request_number:
-                    if sent:
-                        real(call, attempt)
-                    raise Crash
-                return real(call, attempt)
-
         client._engine.transport = Broken()
         try:
             client.submit_batch_job(PROMPTS, state=tmp_path / "job.json", batch_size=2)
@@ -337,6 +339,7 @@ def test_one_wait_at_a_time(server: RehearsalServer, tmp_path: Path) -> None:
 
 def test_process_prompts_in_batch_mode(server: RehearsalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
     def marked(response: Any) -> None:
         response.completion = f"<{response.completion}>"
 
