@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Union, cast
@@ -54,7 +53,7 @@ class BatchWork:
     @classmethod
     def of_job(
         cls, engine: Engine, config: ClientConfig, state: JobState, options: Mapping[str, Any], results: ResultList,
-        cache_lock: threading.Lock, warned: set[Any],
+        cache_lock: Any, warned: set[Any],
     ) -> BatchWork:
         """The work on a job that is known by its state alone: its models, parameters and schema are in there."""
         return cls(engine, state, _plan_of_job(engine, config, state, options, results, cache_lock, warned))
@@ -212,7 +211,7 @@ class BatchWork:
         """Where its batches are asked for."""
         if self._desks is None or len(self._desks.counters) < len(self.state.lanes):
             engine, config = self._engine, self.plan.config
-            plan = _plan_of_job(engine, config, self.state, {}, ResultList(), threading.Lock(), set())
+            plan = _plan_of_job(engine, config, self.state, {}, ResultList(), None, set())
             self._desks = Desks(self.state, plan)
         return self._desks
 
@@ -225,7 +224,7 @@ class BatchWork:
 
 def _plan_of_job(
     engine: Engine, config: ClientConfig, state: JobState, options: Mapping[str, Any], results: ResultList,
-    cache_lock: threading.Lock, warned: set[Any],
+    cache_lock: Any, warned: set[Any],
 ) -> Plan:
     pool = pool_of_job(state, config) or make_pool(config)
     router = Router([entry.key for entry in pool], [entry.weight for entry in pool])

@@ -142,7 +142,8 @@ def test_a_cancelled_job_keeps_what_was_answered(server: RehearsalServer, provid
 # ---- crashes --------------------------------------------------------------------------------------------------------
 
 SLOW = pytest.mark.slow
-STEPS = ("reset", *(pytest.param(kind, marks=SLOW) for kind in ("500", "malformed", "empty")))  # how the reply to a create call gets lost, after the batch was made
+# How the reply to a create call gets lost, after the batch was made.
+STEPS = ("reset", *(pytest.param(kind, marks=SLOW) for kind in ("500", "malformed", "empty")))
 
 
 @pytest.mark.parametrize("kind", STEPS)

@@ -11,14 +11,15 @@ from typing_extensions import assert_type
 import deluge
 from deluge import (
     Adaptation, AgentFuture, AgentRound, APIConnectionError, APIError, APIResponse, APIStatusError, APITimeoutError,
-    Attempt, Audio, AuthenticationError, BadRequestError, BudgetExceededError, CachePattern, CancelledError,
-    ClosedError, ConfigError, ContentFilterError, ContextLengthError, Conversation, CooldownRules, DelugeError,
-    EmbeddingError, File, FileQuota, Image, InputError, InternalServerError, Interrupted, JournalError, LaneLimits,
-    Limits, LLMClient, MCPError, MCPServer, Message, MissingAPIKeyError, Model, NotFoundError, OverloadedError, Part,
-    PermissionDeniedError, PostprocessError, Price, Provider, QuotaExhaustedError, Ranked, RateLimitError, Raw,
-    RedisQuota, Refusal, RequestTooLargeError, ResponseError, ResponseFuture, ResponseParseError, SamplingParams,
-    StatusSnapshot, StatusTracker, StreamDelta, Text, Thinking, Tool, ToolCall, ToolError, ToolResult, ToolRun,
-    Trajectory, UnknownModelError, Usage, find_models, get_model, register_model, register_provider,
+    Attempt, Audio, AuthenticationError, BadRequestError, BatchError, BatchJob, BatchPart, BatchStatus,
+    BatchTimeoutError, BudgetExceededError, CachePattern, CancelledError, ClosedError, ConfigError, ContentFilterError,
+    ContextLengthError, Conversation, CooldownRules, DelugeError, EmbeddingError, File, FileQuota, Image, InputError,
+    InternalServerError, Interrupted, JournalError, LaneLimits, Limits, LLMClient, MCPError, MCPServer, Message,
+    MissingAPIKeyError, Model, NotFoundError, OverloadedError, Part, PermissionDeniedError, PostprocessError, Price,
+    Provider, QuotaExhaustedError, Ranked, RateLimitError, Raw, RedisQuota, Refusal, RequestTooLargeError,
+    ResponseError, ResponseFuture, ResponseParseError, SamplingParams, StatusSnapshot, StatusTracker, StreamDelta, Text,
+    Thinking, Tool, ToolCall, ToolError, ToolResult, ToolRun, Trajectory, UnknownModelError, Usage, find_models,
+    get_model, register_model, register_provider,
 )
 from deluge.testing import RehearsalServer
 from deluge.worklist import RecordWriter, Row, read_rows, record
@@ -194,3 +195,18 @@ with RecordWriter("out.jsonl", overwrite=True) as writer:
     writer.write(record(response, id="x"))
 with RehearsalServer(latency=0.1) as rehearsal:
     assert_type(rehearsal.base_url, str)
+
+job = client.submit_batch_job(["a"], state="job.json", batch_size=10)
+assert_type(job, BatchJob)
+assert_type(client.wait_for_batch_job(job, resubmit=True), list[APIResponse])
+assert_type(client.process_prompts(["a"], mode="batch"), list[APIResponse])
+batch_status = client.batch_status("job.json")
+assert_type(batch_status, BatchStatus)
+assert_type(batch_status.parts, tuple[BatchPart, ...])
+assert_type(client.cancel_batch_job(job), BatchStatus)
+try:
+    client.wait_for_batch_job(job, timeout=1.0)
+except BatchTimeoutError as later:
+    assert_type(later.state, str)
+except BatchError as refused:
+    assert_type(refused.retry, bool)
