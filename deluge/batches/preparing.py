@@ -111,9 +111,9 @@ class Preparation:
         ctx = RequestContext(task.prompt, template, time.time())
         needed = self._fetching.needed(dialect, ctx)
         if needed:
-            nowhere: Any = None
+            nothing: Any = None  # it takes no slot, and no share of a limit
             switch: Any = Attempt(time.monotonic() + FETCH)
-            flight = Flight(task, nowhere, switch, None, None, 0, 0.0, False)
+            flight = Flight(task, nothing, switch, nothing, None, 0, 0.0, False)
             filled = self._fetching.filled(flight, ctx, needed)
             self._fetching.forget(task)
             if isinstance(filled, Verdict):
