@@ -84,7 +84,9 @@ class OpenAIEmbeddings(Spoken):
             for at, text in enumerate(texts)
         ]
         counts = {"prompt_tokens": _total(texts), "total_tokens": _total(texts)}
-        return _reply(model, texts, {"object": "list", "data": data, "model": model, "usage": counts})
+        return _reply(model, texts, {
+            "id": f"embd-{request.number}", "object": "list", "data": data, "model": model, "usage": counts,
+        })
 
 
 class GoogleEmbeddings(Spoken):
