@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import sys
 from array import array
@@ -15,6 +14,7 @@ from deluge.apart import CacheOfTexts, JournalOfTexts, Place, may_be_split, take
 from deluge.asking import Asking
 from deluge.calls import Feed, ResultList, gather, refuse_on_courier
 from deluge.config import ClientConfig, PoolEntry, resolved
+from deluge.dialects._vectors import floats_in
 from deluge.errors import ConfigError, EmbeddingError, Interrupted, JournalError, ResponseParseError
 from deluge.journal import Recorder
 from deluge.journal.answers import response_of
@@ -113,7 +113,7 @@ class Embedding(Packing):
         if given:
             plan = self._packing_plan(asked, Purpose("embed", dimensions, input_type), options)
             self._embed(job, plan, limits_of(asked, self._config, batch_size), show_progress)
-        vectors = job.array(numpy, dimensions) if numpy is not None else job.lists()
+        vectors = job.as_array(numpy, dimensions) if numpy is not None else job.as_lists()
         if isinstance(texts, str):
             vectors = vectors[0]
         if on_error == "raise":
@@ -212,11 +212,11 @@ class Job:
             found = response_of(known, index=self.indexes[text], prompt=Conversation.of_text(text))
         except ValueError:  # somebody has changed the file
             return None
-        return found if found.is_error or _floats(found.completion) is not None else None
+        return found if found.is_error or floats_in(found.completion) is not None else None
 
     def _cached(self, plan: Plan, prompt: Conversation, text: str) -> APIResponse | None:
         found = plan.cached_text(prompt)
-        if found is None or _floats(found.completion) is None:
+        if found is None or floats_in(found.completion) is None:
             return None
         return found.replaced(index=self.indexes[text], prompt=prompt)
 
@@ -258,7 +258,7 @@ class Job:
         if answer is None or answer[0].is_error or answer[0].content is None:
             return None
         part = answer[0].content.parts[answer[1]]
-        return _floats(part.text) if type(part) is Text else None
+        return floats_in(part.text) if type(part) is Text else None
 
     def vectors(self) -> list[array[float] | None]:
         """Those of all texts that differ; ``ResponseParseError`` when they are not all of one length."""
@@ -267,7 +267,7 @@ class Job:
             raise ResponseParseError(f"the vectors of {self.model.id} have different lengths")
         return found
 
-    def array(self, numpy: Any, dimensions: int | None) -> Any:
+    def as_array(self, numpy: Any, dimensions: int | None) -> Any:
         """An array with a row for each text that was given; NaN where there is no vector."""
         found = self.vectors()
         length = next((len(vector) for vector in found if vector is not None), dimensions or self.model.dimensions or 0)
@@ -277,7 +277,7 @@ class Job:
                 rows[at] = vector
         return rows if len(self.given) == len(found) else rows[[self._number[text] for text in self.given]]
 
-    def lists(self) -> list[list[float] | None]:
+    def as_lists(self) -> list[list[float] | None]:
         """A list of floats for each text that was given; None where there is no vector."""
         found = self.vectors()
         each = (found[self._number[text]] for text in self.given)
@@ -343,17 +343,6 @@ def as_texts(given: Iterable[Any], what: str) -> list[str]:
         if not isinstance(text, str):
             raise ConfigError(f"{what}[{at}] is {type(text).__name__}, not a str")
     return found
-
-
-def _floats(encoded: str | None) -> array[float] | None:
-    """The numbers of a vector in base64; None for anything else."""
-    try:
-        numbers = array("f", base64.b64decode(encoded or "", validate=True))
-    except ValueError:
-        return None
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers if len(numbers) else None
 
 
 def _numpy(wanted: bool | None) -> Any:

@@ -6,7 +6,6 @@ endian, as OpenAI's ``encoding_format`` has it. So a vector goes into caches and
 
 from __future__ import annotations
 
-import base64
 import binascii
 import math
 import sys
@@ -125,12 +124,10 @@ def with_own_fields(template: RequestTemplate, body: dict[str, Any], notes: tupl
 def encoded(vector: Any) -> str:
     """A vector as base64 of its floats: a list of numbers, or base64 already. ``ValueError`` when it is neither."""
     if type(vector) is str:
-        try:
-            raw = base64.b64decode(vector, validate=True)
-        except (binascii.Error, ValueError):
-            raise ValueError("a vector is no base64") from None
-        if not raw or len(raw) % 4 or not _finite(array("f", raw)):
-            raise ValueError("a vector is no list of 32-bit numbers")
+        raw = bytes_in(vector)
+        if raw is None:
+            raise ValueError("a vector is no base64 of 32-bit numbers")
+        _check(raw)
         return vector
     if type(vector) is not list or not vector:
         raise ValueError("a vector is missing")
@@ -138,18 +135,46 @@ def encoded(vector: Any) -> str:
         numbers = array("f", vector)
     except (TypeError, ValueError, OverflowError):
         raise ValueError("a vector holds something else than numbers") from None
-    if not _finite(numbers):
-        raise ValueError("a vector holds something else than numbers")
     if sys.byteorder == "big":
         numbers.byteswap()
-    return base64.b64encode(numbers.tobytes()).decode("ascii")
+    raw = numbers.tobytes()
+    _check(raw)
+    return binascii.b2a_base64(raw, newline=False).decode("ascii")
 
 
-def _finite(numbers: array[float]) -> bool:
-    """Whether all are numbers: not one that is none survives in a sum. The bytes may be in the other order."""
+def bytes_in(encoded: str) -> bytes | None:
+    """The bytes of a vector in base64; None for anything else.
+
+    Whatever is not of base64 is skipped, and then there are too few bytes: a stricter reading takes far longer.
+    """
+    try:
+        raw = binascii.a2b_base64(encoded)
+    except ValueError:
+        return None
+    whole = len(raw) == len(encoded) // 4 * 3 - encoded.count("=", -2)
+    return raw if raw and whole and len(raw) % 4 == 0 else None
+
+
+def floats_in(encoded: str | None) -> array[float] | None:
+    """The numbers of a vector in base64; None for anything else."""
+    raw = bytes_in(encoded or "")
+    if raw is None:
+        return None
+    numbers = array("f", raw)
     if sys.byteorder == "big":
-        return True
-    return math.isfinite(sum(numbers))
+        numbers.byteswap()
+    return numbers
+
+
+def _check(raw: bytes) -> None:
+    """``ValueError`` when a number is none: its bits, and those of very large ones, end in one of two bytes."""
+    ends = raw[3::4]
+    if b"\x7f" in ends or b"\xff" in ends:
+        numbers = array("f", raw)
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        if not math.isfinite(sum(numbers)):
+            raise ValueError("a vector holds something else than numbers")
 
 
 def in_order(items: Any, count: int, field: str) -> list[str]:

@@ -136,7 +136,8 @@ def test_which_format_a_model_of_ones_own_has() -> None:
 
 
 @pytest.mark.parametrize("vector", [
-    [], None, ["1"], [None], [1e400], [float("nan")], [[1]], "", "A", "AAA=", "AAAAgH8AAA=", 7, {},
+    [], None, ["1"], [None], [1e400], [float("nan")], [[1]], "", "A", "AAA=", "AAAAgH8AAA=",
+    "AACA/w==", "AAD!Af8=", "AAAAAA==AAAAAA==", 7, {},
 ])
 def test_what_is_no_vector(vector: Any) -> None:
     with pytest.raises(ValueError):
@@ -144,4 +145,5 @@ def test_what_is_no_vector(vector: Any) -> None:
 
 
 def test_a_vector_keeps_its_numbers() -> None:
+    assert encoded([-3.4e38, 3.4e38, 2.0e38])
     assert encoded([1, 0.5, -2.0]) == "AACAPwAAAD8AAADA" and encoded("AACAPwAAAD8AAADA") == "AACAPwAAAD8AAADA"
