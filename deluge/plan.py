@@ -81,8 +81,7 @@ class Plan:
         self.call = self._call(router, receiver, repairs_of(config, options.get("max_repairs")), reader)
         self.call.budget = None if self._cap is None else Budget(self._cap)
         self.call.unknown_cost = self._unknown_cost
-        # Whose keys pay: prompts of different keys are never one.
-        self._payers = tuple(template.api_key for template in self.call.templates.values())
+        self.apart = self._what_tells_apart()
 
     def _call(self, router: Router, receiver: Receiver, max_repairs: int, reader: OutputReader | None) -> Call:
         config, pool = self.config, self._pool
@@ -100,6 +99,14 @@ class Plan:
             reader=reader, max_repairs=max_repairs,
             context=contextvars.copy_context() if config.postprocess is not None or config.cache is not None else None,
         )
+
+    def _what_tells_apart(self) -> tuple[Any, ...]:
+        """What tells prompts of equal keys apart all the same: who pays, and what is sent along with them."""
+        options = self.options
+        payers = tuple(template.api_key for template in self.call.templates.values())
+        headers = tuple(sorted((name.lower(), value) for name, value in options.extra_headers.items()))
+        cache = None if self.config.cache is None else id(self.config.cache)
+        return payers, headers, options.service_tier, options.cache, options.allow_private_urls, cache
 
     def again(self, tool_choice: str | None = None, **changes: Any) -> Plan:
         """The plan of the same call with other options (those of ``CallOptions``)."""
@@ -127,7 +134,7 @@ class Plan:
         if self.keyed or self.call.cache is not None or self.call.journal is not None or self.shares:
             made.key = self.key_of(conversation)
             if self.shares and sink is None:
-                made.share = (made.key, self._payers)
+                made.share = (made.key, made.prefer, self.apart)
         return made
 
     def open_journal(self, key: str | None = None) -> bool:

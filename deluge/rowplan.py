@@ -55,7 +55,7 @@ class RowTemplates:
                 self._made.clear()
             made.template = self._made[own] = _own_template(plan, name, row)
         shares = made.share is not None and shares_of(plan.config, plan.dedupe, [made.template.params])
-        made.share = (made.key, made.template.api_key) if shares else None
+        made.share = (made.key, made.template.api_key, plan.apart) if shares else None
 
 
 def _asked(row: Row) -> bytes:

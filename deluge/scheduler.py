@@ -233,11 +233,29 @@ class Scheduler(Spending):
             self.cleanups.append(task)
         if response is None:
             return
+        if task.state != ENDED and not response.is_error and outcome.misfit is None:
+            self._overtake(flight, outcome, now)
+            return
         if not response.is_error or response.usage.total_tokens:
             self.tracker.late(response.usage, response.cost)
         if not response.is_error and outcome.misfit is None:
             complete(task, response, now, self.wall, (attempt_of(flight, outcome, now, self.wall),))
             self.late.append((task, response))
+
+    def _overtake(self, late: Flight, outcome: Outcome, now: float) -> None:
+        """An attempt that was given up has brought the answer after all: whatever was tried since is stopped."""
+        task, response, flight = late.task, outcome.response, late.task.flight
+        assert response is not None
+        attempt = attempt_of(late, outcome, now, self.wall)
+        if flight is not None:
+            if flight in self.flights:
+                flight.switch.abort("cancelled")
+            else:
+                self.cleanups.append(task)
+            self._lose(flight, Verdict("cancelled", message="an earlier attempt was answered"), now)
+        self._leave_timers(task)
+        task.attempts += (attempt,)
+        self._end(task, response, now)
 
     def _at(self, at: float, what: int, item: Any) -> None:
         self._timer_number += 1

@@ -646,19 +646,25 @@ def test_a_deadline_stops_the_attempt_and_gives_its_worker_up_when_it_does_not_c
     assert story.scheduler.wake_at == float("inf")
 
 
-def test_the_answer_of_a_worker_that_was_given_up_is_counted_once():
+@pytest.mark.parametrize("again", [False, True], ids=["waiting", "under way"])
+def test_the_answer_of_a_worker_that_was_given_up_is_not_bought_again(again):
     story = Story()
     task, = story.submit(story.call())
     lost = story.flight()
     story.wait(30.0 + GRACE)
     story.fail("timeout")
-    story.flying.append(lost)
+    if again:
+        story.wait(1.1)
+    second = story.flight() if again else None
+    story.flying.insert(0, lost)
     story.answer(usage=Usage(10, 5))
-    assert [late.id for late, _ in story.scheduler.late] == [task.id]
-    story.wait(1.1)
-    story.answer(usage=Usage(10, 5))
-    assert story.tracker.usage == Usage(20, 10)
-    assert story.scheduler.running == 0
+    assert story.kind(task) is None and story.responses[task.id].usage == Usage(10, 5)
+    if second is not None:
+        assert second.switch.stopped == ["cancelled"] and story.tried(task)[1:] == [("a", "cancelled"), ("a", None)]
+        story.fail("cancelled")
+    story.wait(5.0)
+    assert not story.flying and story.scheduler.running == 0 and story.scheduler.backing_off == 0
+    assert story.tracker.usage == Usage(10, 5) and not story.scheduler.late
 
 
 def test_cancel_queued_and_in_backoff():

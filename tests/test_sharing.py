@@ -275,6 +275,18 @@ def test_when_equal_prompts_are_one(rehearsal: RehearsalServer, settings: Any, o
     assert rehearsal.count == sent
 
 
+def test_what_goes_along_with_a_prompt_tells_it_apart(rehearsal: RehearsalServer) -> None:
+    with client_of(rehearsal, ["m", "n"], dedupe=True) as client:
+        other = client.copy(extra_headers={"x-tenant": "b"})
+        rehearsal.hold()
+        handles = [client.start_nowait("same", prefer_model="m"), other.start_nowait("same", prefer_model="m"),
+                   client.start_nowait("same", prefer_model="n"), client.start_nowait("same", prefer_model="m")]
+        rehearsal.wait_for_requests(3)
+        rehearsal.release()
+        assert [handle.result(10).source for handle in handles] == ["api", "api", "api", "dedupe"]
+    assert rehearsal.count == 3
+
+
 def test_dedupe_is_checked(rehearsal: RehearsalServer) -> None:
     with client_of(rehearsal) as client, pytest.raises(ConfigError, match="dedupe"):
         client.ask("x", dedupe="maybe")  # type: ignore[arg-type]
