@@ -17,7 +17,7 @@ from pathlib import Path
 import harness
 
 SCENARIOS = ("cpu", "latency1s", "lockstep", "tls", "latency50", "rolling", "million", "memory", "imports", "faults",
-             "ctrl_c", "coldstart", "journal", "kills", "quota", "reload", "cache")
+             "ctrl_c", "coldstart", "journal", "kills", "quota", "reload", "cache", "estimate")
 
 
 def parse() -> argparse.Namespace:

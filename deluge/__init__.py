@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         PostprocessError, QuotaExhaustedError, RateLimitError, RequestTooLargeError, ResponseError, ResponseParseError,
         ToolError, UnknownModelError,
     )
+    from deluge.estimates import Estimate
     from deluge.handles import ResponseFuture
     from deluge.models import Limits, Model, Price, Provider, find_models, get_model, register_model, register_provider
     from deluge.params import CachePattern, SamplingParams
@@ -54,6 +55,7 @@ _HOMES = {
               "Interrupted JournalError MCPError MissingAPIKeyError NotFoundError OverloadedError "
               "PermissionDeniedError PostprocessError QuotaExhaustedError RateLimitError RequestTooLargeError "
               "ResponseError ResponseParseError ToolError UnknownModelError",
+    "estimates": "Estimate",
     "handles": "ResponseFuture",
     "models": "Limits Model Price Provider find_models get_model register_model register_provider",
     "params": "CachePattern SamplingParams",
@@ -74,9 +76,9 @@ __all__ = [
     "AgentRound", "Attempt", "Audio", "AuthenticationError", "BadRequestError", "BatchError", "BatchJob", "BatchPart",
     "BatchStatus", "BatchTimeoutError", "BudgetExceededError", "CachePattern", "CancelledError", "ClosedError",
     "ConfigError", "ContentFilterError", "ContextLengthError", "Conversation", "CooldownRules", "DelugeError",
-    "EmbeddingError", "File", "FileQuota", "Image", "InputError", "InternalServerError", "Interrupted", "JournalError",
-    "LLMClient", "LaneLimits", "Limits", "MCPError", "MCPServer", "Message", "MissingAPIKeyError", "Model",
-    "NotFoundError", "OverloadedError", "Part", "PermissionDeniedError", "PostprocessError", "Price", "Provider",
+    "EmbeddingError", "Estimate", "File", "FileQuota", "Image", "InputError", "InternalServerError", "Interrupted",
+    "JournalError", "LLMClient", "LaneLimits", "Limits", "MCPError", "MCPServer", "Message", "MissingAPIKeyError",
+    "Model", "NotFoundError", "OverloadedError", "Part", "PermissionDeniedError", "PostprocessError", "Price", "Provider",
     "QuotaExhaustedError", "Ranked", "RateLimitError", "Raw", "RedisQuota", "Refusal", "RequestTooLargeError",
     "ResponseError", "ResponseFuture", "ResponseParseError", "SamplingParams", "StatusSnapshot", "StatusTracker",
     "StreamDelta", "Text", "Thinking", "Tool", "ToolCall", "ToolError", "ToolResult", "ToolRun", "Trajectory",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, overload
+from typing import Any, Literal, cast, overload
 
 from typing_extensions import Unpack
 
@@ -17,6 +18,7 @@ from deluge.config import ClientConfig, PoolEntry
 from deluge.courier import on_courier
 from deluge.engine import Engine
 from deluge.errors import ClosedError
+from deluge.estimates import Estimate, Estimator, sample_of
 from deluge.handles import Handle, HandleBook, HandleReceiver, ResponseFuture
 from deluge.journaling import without_journal
 from deluge.lifecycle import fit_in
@@ -168,6 +170,25 @@ class Asking:
     def stream(self, prompt: Any, **options: Unpack[CallOptions]) -> APIResponse:
         """Prints the answer as it comes, and gives the response."""
         return print_stream(self.stream_chat(prompt, **options))
+
+    def estimate(self, prompts: Any, *, sample: int | None = None, **options: Unpack[CallOptions]) -> Estimate:
+        """What ``process_prompts`` with the same arguments will take: an ``Estimate`` of tokens, dollars and seconds.
+
+        Nothing is sent, and no key is needed. ``sample``: look at so many of the prompts only. An iterator is used up.
+        """
+        items, total = sample_of(as_prompts(prompts), sample)
+        return self._estimated(items, total, options)
+
+    def _estimated(self, items: Iterable[Any], total: int | None, options: CallOptions) -> Estimate:
+        without = {name: value for name, value in options.items() if name not in ("journal", "durable", "retry_failed")}
+        config = self._config.changed(api_key="none is needed")
+        router = Router([entry.key for entry in self._pool], [entry.weight for entry in self._pool])
+        plan = Plan(self._engine, config, self._pool, router, cast(CallOptions, without), HandleReceiver(self._book),
+                    self._cache_lock, self._warned)
+        estimator = Estimator(plan, self._engine.scheduler)
+        estimator.add(items)
+        made: Estimate = self._engine.reading(lambda _: estimator.result(time.monotonic(), total))
+        return made
 
     def _plan(self, options: CallOptions, receiver: Receiver | None) -> Plan:
         self._check_open()

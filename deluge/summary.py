@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from deluge.estimates import Estimate
 from deluge.progress._words import latency, money, seconds
 from deluge.progress._words import speed as pace
 from deluge.status import StatusSnapshot
@@ -26,15 +27,18 @@ FLAGS = Settings("--rpm --tpm", "--concurrency", "--max-tokens")
 ARGUMENTS = Settings("max_requests_per_minute, max_tokens_per_minute", "max_concurrent_requests", "max_new_tokens")
 
 
-def summary(now: StatusSnapshot, next_step: str | None = None, settings: Settings = FLAGS) -> str:
+def summary(
+    now: StatusSnapshot, next_step: str | None = None, settings: Settings = FLAGS, estimate: Estimate | None = None
+) -> str:
     """Lines for people, each with a word of its own; lines that have nothing to say are left out.
 
     ``next_step``: the command that would go on. ``settings``: what advice calls the settings, on the command line or
-    in Python (``ARGUMENTS``).
+    in Python (``ARGUMENTS``). ``estimate``: what was expected beforehand.
     """
     lines = (
         ("prompts", _prompts(now)), ("requests", _requests(now)), ("tokens", _tokens(now)), ("cost", _cost(now)),
-        ("speed", _speed(now)), ("limited by", _limits(now, settings)), ("account", _account(now)),
+        ("speed", _speed(now)), ("estimated", _estimate(now, estimate)),
+        ("limited by", _limits(now, settings)), ("account", _account(now)),
         ("failed", _failures(now)),
         ("cut", _cut(now, settings)), ("next", next_step or ""),
     )
@@ -83,6 +87,33 @@ def _cost(now: StatusSnapshot) -> str:
         return money(now.cost) if now.cost or now.usage.total_tokens else ""
     unpriced = f"{_counted(now.unpriced, 'prompt')} unpriced"
     return f"{money(now.cost)} ({unpriced})" if now.cost else f"unknown ({unpriced})"
+
+
+def _estimate(now: StatusSnapshot, made: Estimate | None) -> str:
+    """What had been expected of a run that nothing was resumed of and nothing left out of."""
+    if made is None or now.resumed or now.cancelled or now.failed_by_kind.get("budget"):
+        return ""
+    return f"{made.input_tokens:,} in | {made.output_tokens:,} out, {_range(made)}, {seconds(made.seconds)}"
+
+
+def _range(made: Estimate) -> str:
+    if made.cost is None or made.cost_low is None or made.cost_high is None:
+        return "cost unknown"
+    text = f"{money(made.cost)} ({money(made.cost_low)} to {money(made.cost_high)})"
+    return text + (f", {_counted(made.unpriced, 'prompt')} unpriced" if made.unpriced else "")
+
+
+def estimate_lines(made: Estimate) -> str:
+    """An estimate, for people."""
+    how = "what the models answered so far" if made.learned else "a rule of thumb: no answers were seen yet"
+    looked = f"{made.prompts:,}" + (f" ({made.sampled:,} of them looked at)" if made.sampled < made.prompts else "")
+    by = f", limited by {made.limited_by}" if made.limited_by else ""
+    lines = (
+        ("prompts", looked), ("tokens", f"{made.input_tokens:,} in | {made.output_tokens:,} out expected, "
+                                        f"{made.most_output_tokens:,} at most"),
+        ("cost", _range(made)), ("time", f"{seconds(made.seconds)}{by}"), ("by", how),
+    )
+    return "".join(f"{word:<12}{text}\n" for word, text in lines)
 
 
 def _speed(now: StatusSnapshot) -> str:

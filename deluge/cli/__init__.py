@@ -1,4 +1,4 @@
-"""The command line: ``deluge run``, ``ask``, ``batch``, ``models``, ``rehearse``, ``report`` and ``cache``.
+"""The command line: ``deluge run``, ``ask``, ``estimate``, ``batch``, ``models``, ``rehearse``, ``report`` and ``cache``.
 
 Exit codes: 0 all answered, 1 some failed, 2 wrong usage, 130 Ctrl-C, 141 nobody reads stdout any more, 143 TERM.
 """
@@ -13,6 +13,7 @@ from deluge.cli.arguments import parsed
 from deluge.cli.ask import ask
 from deluge.cli.batch import batch
 from deluge.cli.cache import cache
+from deluge.cli.estimate import estimate
 from deluge.cli.models import list_models
 from deluge.cli.rehearse import rehearse
 from deluge.cli.report import report
@@ -21,8 +22,10 @@ from deluge.cli.signals import BROKEN_PIPE, Signals
 from deluge.cli.terminal import log_to_stderr, quiet_stdout, say
 from deluge.errors import DelugeError, MissingAPIKeyError
 
-COMMANDS = {"run": run, "ask": ask, "models": list_models, "rehearse": rehearse, "report": report, "cache": cache,
-            "batch": batch}
+COMMANDS = {
+    "run": run, "ask": ask, "estimate": estimate, "models": list_models, "rehearse": rehearse, "report": report,
+    "cache": cache, "batch": batch,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,10 +24,10 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(prog="deluge", description="Sends prompts to LLMs, as fast as the quota allows.")
     parser.add_argument("--version", action="version", version=f"deluge {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-    for add in (_run, _ask, _models, _rehearse, _report, _cache, _batch):
+    for add in (_run, _ask, _estimate, _models, _rehearse, _report, _cache, _batch):
         add(commands)
     options = parser.parse_args(argv)
-    if options.command in ("run", "ask", "batch"):
+    if options.command in ("run", "ask", "estimate", "batch"):
         options.verbosity = -1 if options.quiet else options.verbose
     return options
 
@@ -45,9 +45,24 @@ def _run(commands: Any) -> None:
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--overwrite", action="store_true", help="start over if OUT exists (without it the run goes on)")
     again.add_argument("--retry-failed", action="store_true", help="go on, and ask again what failed")
+    add("--max-cost", metavar="DOLLARS", type=_number(0, 1e9), help="start no prompt that could cost more in all")
+    add("--unknown-cost", metavar="DOLLARS", type=_number(0, 1e9),
+        help="what a request counts as under --max-cost where its price is not known")
     add("--no-prompts", action="store_true", help="leave the prompts out of the records")
     add("--summary-json", metavar="FILE", help="write the summary as JSON too")
     add("--report", metavar="FILE", help="write a page about the run at its end")
+
+
+def _estimate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "estimate", help="say what a file of prompts will take",
+        description="Tells the tokens, dollars and time that 'deluge run' of FILE will take. Nothing is sent.",
+    )
+    parser.add_argument("file", metavar="FILE", help="JSONL, CSV or text; - is stdin")
+    _client_flags(parser)
+    add = _work_list_flags(parser)
+    add("--sample", metavar="N", type=_count, help="look at N of the prompts only")
+    add("--json", action="store_true", help="as one JSON object")
 
 
 def _work_list_flags(parser: argparse.ArgumentParser) -> Callable[..., Any]:

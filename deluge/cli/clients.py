@@ -33,6 +33,9 @@ def client_from(options: argparse.Namespace, *, any_model: bool = False, **more:
         raise ConfigError("which model? -m MODEL ('deluge models' lists them; rehearsal-echo needs no key)")
     params = {name: getattr(options, flag) for flag, name in _PARAMS.items() if getattr(options, flag) is not None}
     settings["sampling_params"] = _overlaid(settings.pop("sampling_params", None), params)
+    for name in ("max_cost", "unknown_cost"):
+        if getattr(options, name, None) is not None:
+            settings[name] = getattr(options, name)
     if options.cache is not None:
         settings["cache"] = SQLiteCache(options.cache)
     settings["progress"] = settings.get("progress", "rich") if on_terminal() and not options.quiet else None

@@ -15,11 +15,14 @@ from deluge.cli.signals import BROKEN_PIPE, Signals
 from deluge.cli.summaries import write_summary, writable
 from deluge.cli.terminal import on_terminal, quiet_stdout, say
 from deluge.errors import ConfigError, JournalError
+from deluge.estimates import Estimate
 from deluge.journal import Journal, OneWay, Recorder
 from deluge.report import forget_notes, notes_of, save_notes, write_report
 from deluge.status import StatusSnapshot
 from deluge.summary import summary
 from deluge.worklist import Row, count_rows, read_rows
+
+FIRST_ROWS = 1_000  # of the work list, which the estimate in the summary is made from
 
 
 def run(options: argparse.Namespace, signals: Signals) -> int:
@@ -40,9 +43,9 @@ def run(options: argparse.Namespace, signals: Signals) -> int:
     if job.resumable:
         _note(options, now, started_at)
     if options.summary_json:
-        write_summary(options.summary_json, now)
+        write_summary(options.summary_json, now, job.estimate)
     if not options.quiet:
-        sys.stderr.write(summary(now, job.next_step))
+        sys.stderr.write(summary(now, job.next_step, estimate=job.estimate))
     if job.notice:
         say(job.notice)
     return code
@@ -80,6 +83,7 @@ class Job:
         self.resumable = False  # whether there is a file to go on from
         self.notice = ""  # what is to be said at the end
         self.next_step = ""
+        self.estimate: Estimate | None = None
 
     def run(self, rows: Iterator[Row], schema: Any, signals: Signals) -> int:
         """The exit code, when all rows are done, nothing can be written any more, or a signal came."""
@@ -87,7 +91,9 @@ class Job:
         self.resumable = not isinstance(recorder, OneWay)
         clean = False
         failed = 0
-        self.client.open(self._total(), show_progress=on_terminal() and not self._options.quiet)
+        total = self._total()
+        self.estimate = self._estimated(total, schema)
+        self.client.open(total, show_progress=on_terminal() and not self._options.quiet)
         try:
             for response in self.client.map(rows, ordered=False, output_schema=schema, journal=recorder):
                 failed += response.is_error
@@ -102,6 +108,15 @@ class Job:
             self.client.close()
             self._say_next(recorder, clean, failed)
         return self._outcome(recorder, failed)
+
+    def _estimated(self, total: int | None, schema: Any) -> Estimate | None:
+        """By the first rows, read apart from the others; None where the work list can be read only once."""
+        options = self._options
+        if total is None or options.quiet and not options.summary_json:
+            return None
+        with read_rows(options.file, column=options.column, template=options.template, system=options.system,
+                       limit=min(total, FIRST_ROWS)) as rows:
+            return self.client._estimated(rows, total, {"output_schema": schema})
 
     def _total(self) -> int | None:
         count, limit = count_rows(self._options.file), self._options.limit
@@ -118,7 +133,10 @@ class Job:
         """How to go on, where there is a journal to go on from."""
         if isinstance(recorder, OneWay) or clean and not failed:
             return
-        if clean:
+        over = self.client.status().failed_by_kind.get("budget", 0)
+        if clean and over:
+            self.next_step = f"{over:,} prompts were not sent: the same command with a higher --max-cost goes on with them"
+        elif clean:
             self.next_step = f"deluge run … -o {self._options.output} --retry-failed"
         elif recorder.written or recorder.resumed:
             again = " (without --overwrite)" if self._options.overwrite else ""

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from deluge.errors import ConfigError
+from deluge.estimates import Estimate
 from deluge.status import StatusSnapshot
 
 
@@ -20,10 +21,11 @@ def writable(path: str | None) -> None:
             raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def write_summary(path: str, now: StatusSnapshot) -> None:
+def write_summary(path: str, now: StatusSnapshot, estimate: Estimate | None = None) -> None:
     """The counters as one JSON object; what is unknown or without limit is null."""
     data = asdict(now)
     data.update(done=now.done, prompts_per_second=now.prompts_per_second, limited_share=now.limited_share)
+    data["estimate"] = None if estimate is None else asdict(estimate)
     with open(path, "w", encoding="utf-8") as file:
         json.dump(_finite(data), file, indent=2)
         file.write("\n")

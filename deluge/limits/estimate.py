@@ -113,6 +113,28 @@ class TokenEstimator:
             return most
         return min(most, math.ceil(expected + self._cut * (most - expected)))
 
+    @property
+    def answers(self) -> int:
+        """How many answers it has learned from."""
+        return self._output.answers
+
+    @property
+    def knows_output(self) -> bool:
+        """Whether it can say how long answers are."""
+        return self._output.answers >= FEW_ANSWERS
+
+    def expected_input(self, input_size: int) -> float:
+        """Tokens of an input of that many bytes, without a margin."""
+        return self._input.at(input_size) if self._input.answers else input_size * FIRST_RATIO + OVERHEAD
+
+    def expected_output(self, max_new_tokens: int) -> tuple[float, float] | None:
+        """Tokens of an answer: at the low end of what the mean may be, and expected; None while too few have come."""
+        output = self._output
+        if not self.knows_output:
+            return None
+        error = 2.0 * math.sqrt(max(0.0, output.variance) / max(1.0, output.weight))
+        return min(float(max_new_tokens), max(1.0, output.mean - error)), min(float(max_new_tokens), output.mean)
+
     def learn(self, input_size: int, input_tokens: int, output_tokens: int, max_new_tokens: int) -> None:
         """Takes in one answer's usage; ``input_tokens`` with the cached ones. Counts of zero teach nothing.
 

@@ -110,6 +110,7 @@ FLAGS: dict[str, str] = {
     "sigv4": "without a bearer token the request is signed with AWS credentials",
     "google_auth": "without a token one is taken from google-auth",
     "local": "a server of your own, usually without a key",
+    "echoes": "answers with the prompt's own text, so that the length of its answers is known beforehand",
     "embedded": "the rehearsal server inside this process",
     "retired": "the provider has shut it down; set by itself once the day in retires has come",
 }

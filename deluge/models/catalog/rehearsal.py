@@ -10,7 +10,7 @@ from deluge.models.model import UNLIMITED, Limits, PerRequest, Provider
 from deluge.models.rows import PLAIN, rows_of
 
 PROVIDER = Provider(
-    "rehearsal", "rehearsal:", flags=frozenset({"embedded", "base64_vectors"}), key_optional=True,
+    "rehearsal", "rehearsal:", flags=frozenset({"embedded", "echoes", "base64_vectors"}), key_optional=True,
     service_tiers=("auto", "default", "flex", "priority"), per_request=PerRequest(2_048, 300_000),
     batches="openai",
 )

@@ -1,0 +1,55 @@
+"""Estimates against the run, on the rehearsal provider's four profiles.
+
+A client is asked a few of the prompts first, so that it has met the model; then it estimates all of them, and runs them.
+`limited` waits for its 600 requests a minute, the others for their slots.
+Reach: tokens within 10 %, wall within 15 %.
+"""
+import random
+import time
+
+from harness import Bench, Report, at_most
+
+PROFILES = {"echo": (20, 6_000), "slow": (60, 1_200), "flaky": (20, 8_000), "limited": (50, 1_500)}
+
+
+def prompts(count: int) -> "list[str]":
+    """Texts of many lengths."""
+    dice = random.Random(1)
+    return [f"{number}: " + "the river carries it down to the sea " * dice.randint(1, 12) for number in range(count)]
+
+
+def once(profile: str, slots: int, count: int) -> dict:
+    """One estimate, and one run."""
+    from deluge import LLMClient
+    texts = prompts(count)
+    with LLMClient(f"rehearsal-{profile}", max_concurrent_requests=slots, progress=None, max_attempts=10) as client:
+        before = client.estimate(texts)
+        client.process_prompts(random.Random(2).sample(texts, 100))
+        made = client.estimate(texts)
+        client.reset_tracker()
+        start = time.monotonic()
+        answers = client.process_prompts(texts)
+        wall = time.monotonic() - start
+        usage = client.status().usage
+    assert not any(answer.is_error for answer in answers)
+    return {
+        "wall": wall, "said": made.seconds, "limited_by": made.limited_by, "tokens": usage.total_tokens,
+        "expected": made.input_tokens + made.output_tokens, "unlearned": before.input_tokens + before.output_tokens,
+    }
+
+
+def run(bench: Bench) -> Report:
+    """Ours alone, each profile once: the provider is a part of this process."""
+    rows, figures = [], []
+    for profile, (slots, count) in PROFILES.items():
+        found = once(profile, slots, bench.size(count, count // 4))
+        of_tokens = abs(found["expected"] / found["tokens"] - 1)
+        of_wall = abs(found["said"] / found["wall"] - 1)
+        rows.append([profile, f"{found['expected']:,}", f"{found['tokens']:,}", f"{of_tokens:.1%}", f"{found['said']:.1f}",
+                     f"{found['wall']:.1f}", f"{of_wall:.1%}", str(found["limited_by"]),
+                     f"{found['unlearned'] / found['tokens'] - 1:+.1%}"])
+        figures += [at_most(f"{profile}: tokens off by", of_tokens, 0.10), at_most(f"{profile}: wall off by", of_wall, 0.15)]
+    return Report("Estimates against the run", [
+        "profile", "tokens said", "tokens used", "off by", "s said", "s taken", "off by", "limited by",
+        "tokens said before any answer",
+    ], rows, figures, raw={})

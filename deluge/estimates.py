@@ -1,0 +1,233 @@
+"""What a list of prompts will take: tokens, dollars and time, before anything is sent."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from deluge.errors import ConfigError
+from deluge.lanes import Lane
+from deluge.limits import TokenEstimator
+from deluge.status import LimitingFactor
+from deluge.usage import Usage
+
+if TYPE_CHECKING:
+    from deluge.plan import Plan
+    from deluge.request import RequestTemplate
+    from deluge.scheduler import Scheduler
+    from deluge.tasks import Task
+
+FIRST_LATENCY, PER_TOKEN = 0.5, 0.02  # seconds of an answer, and for each token of it, before the first was measured
+TOKENS_PER_WORD = 4 / 3
+SHARE_OF_MOST, USUAL = 0.5, 300  # of max_new_tokens, but no more tokens than this: an answer nothing is known of
+EFFORTS = {"none": 0, "minimal": 100, "low": 500, "medium": 2_000, "high": 8_000, "xhigh": 16_000, "max": 32_000}
+_WORDS = re.compile(r"\b(\d[\d,]{0,6}) words\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a list of prompts will take, as far as can be told before it is sent. Failures and caches are not foreseen.
+
+    ``prompts`` of which ``sampled`` were looked at; ``input_tokens``; ``output_tokens`` expected, ``most_output_tokens`` if
+    every answer is as long as it may be. Dollars: ``cost`` expected, ``cost_low`` with short answers, ``cost_high`` with
+    the longest ones; None where no price is known, and without the prompts that are ``unpriced``. ``seconds`` under the
+    limits in force; ``limited_by`` is the one that binds. ``learned``: from answers of the models, not by rule of thumb.
+    ``models``: prompts by model.
+    """
+
+    prompts: int = 0
+    sampled: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    most_output_tokens: int = 0
+    cost_low: float | None = 0.0
+    cost: float | None = 0.0
+    cost_high: float | None = 0.0
+    unpriced: int = 0
+    seconds: float = 0.0
+    limited_by: LimitingFactor | None = None
+    learned: bool = False
+    models: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Share:
+    """What one model will get; sums over the prompts that were looked at."""
+
+    requests: float = 0.0
+    read: float = 0.0
+    written: float = 0.0
+    most: float = 0.0
+    low: float = 0.0
+    cost: float = 0.0
+    high: float = 0.0
+    unpriced: float = 0.0
+
+
+class Estimator:
+    """Looks at prompts of one call, one by one. ``scheduler`` is read only, under its owner's lock."""
+
+    def __init__(self, plan: Plan, scheduler: Scheduler) -> None:
+        self._plan = plan
+        self._scheduler = scheduler
+        self._lanes: dict[str, Lane] = {}
+        self._shares: dict[str, _Share] = {}
+        self._seen: set[object] = set()
+        self._looked = 0
+
+    def add(self, prompts: Iterable[Any]) -> None:
+        """Looks at these prompts."""
+        for prompt in prompts:
+            task = self._plan.task(self._looked, prompt)
+            self._looked += 1
+            if task.refused is not None or task.share is not None and task.share in self._seen:
+                continue
+            if task.share is not None:
+                self._seen.add(task.share)
+            for template, weight in self._asked(task):
+                self._look(task, template, weight)
+
+    def _asked(self, task: Task) -> list[tuple[RequestTemplate, float]]:
+        """The models that may be asked, with the share of each."""
+        call = task.call
+        if task.template is not None:
+            return [(task.template, 1.0)]
+        if task.prefer in call.templates:
+            return [(call.templates[task.prefer or ""], 1.0)]
+        router = call.router
+        return [(call.templates[name], share) for name, share in zip(router.names, router.shares) if share > 0]
+
+    def _look(self, task: Task, template: RequestTemplate, weight: float) -> None:
+        model, most = template.model, template.params.max_new_tokens
+        learned = self._estimator_of(template)
+        read = learned.expected_input(task.size)
+        expected = learned.expected_output(most)
+        low, written = expected if expected is not None else (1.0, _guessed(task, template))
+        share = self._shares.setdefault(model.id, _Share())
+        share.requests += weight
+        share.read += weight * read
+        share.written += weight * written
+        share.most += weight * most
+        tier = template.options.service_tier
+        costs = [model.cost(Usage(round(read), round(tokens)), tier) for tokens in (low, written, most)]
+        if costs[1] is None:
+            unknown = task.call.unknown_cost
+            share.unpriced += weight * (unknown is None)
+            costs = [unknown or 0.0] * 3
+        share.low += weight * (costs[0] or 0.0)
+        share.cost += weight * (costs[1] or 0.0)
+        share.high += weight * (costs[2] or 0.0)
+
+    def _estimator_of(self, template: RequestTemplate) -> TokenEstimator:
+        """What the client has learned of the model, whatever the key; and the lane with the limits that hold for it."""
+        id, scheduler = template.model.id, self._scheduler
+        if id not in self._lanes:
+            lanes = [lane for (name, _), lane in list(scheduler.lanes.items()) if name == id]
+            settings = replace(scheduler.lane_settings(), leases=None)
+            self._lanes[id] = max(lanes, key=lambda lane: lane.estimator.answers) if lanes else Lane(
+                template.model, None, scheduler.model_limits.get(id), settings, Random(0), template.own_address)
+        return self._lanes[id].estimator
+
+    # ------------------------------------------------------------------ the sum
+
+    def result(self, now: float, prompts: int | None = None) -> Estimate:
+        """The estimate for so many prompts, of which those that were looked at are a sample; ``now``: monotonic seconds."""
+        total = self._looked if prompts is None else prompts
+        scale = total / self._looked if self._looked else 0.0
+        shares = self._shares.values()
+        unpriced = round(scale * sum(share.unpriced for share in shares))
+        priced = unpriced < round(scale * sum(share.requests for share in shares)) or not shares
+        seconds, limited_by = self._time(scale, now)
+        counts = {name: int(scale * share.requests + 0.5) for name, share in self._shares.items()}
+        low, cost, high = (
+            scale * sum(getattr(share, name) for share in shares) if priced else None for name in ("low", "cost", "high")
+        )
+        return Estimate(
+            prompts=total, sampled=self._looked, input_tokens=round(scale * sum(share.read for share in shares)),
+            output_tokens=round(scale * sum(share.written for share in shares)),
+            most_output_tokens=round(scale * sum(share.most for share in shares)),
+            cost_low=low, cost=cost, cost_high=high, unpriced=unpriced, seconds=seconds, limited_by=limited_by,
+            learned=bool(self._lanes) and all(lane.estimator.knows_output for lane in self._lanes.values()), models=counts,
+        )
+
+    def _time(self, scale: float, now: float) -> tuple[float, LimitingFactor | None]:
+        """Seconds under the limits in force, of which a part is used already, and which of them binds."""
+        scheduler, scale_of_requests = self._scheduler, scale * self._tries()
+        longest = all_busy = all_requests = all_tokens = 0.0
+        found: list[tuple[float, LimitingFactor]] = []
+        for name, share in self._shares.items():
+            lane = self._lanes[name]
+            limits, left = lane.quota.in_force(), lane.quota.remaining(now)
+            requests, read, written = scale_of_requests * share.requests, scale * share.read, scale * share.written
+            latency = lane.latency or FIRST_LATENCY + PER_TOKEN * share.written / share.requests
+            busy = requests * latency / min(lane.adaptive.most, scheduler.slots)
+            found += [(busy, "slots"), (self._wait(requests, limits.requests_per_minute, left[0], busy), "requests/min"),
+                      (self._wait(read + written, limits.tokens_per_minute, left[1], busy), "tokens/min"),
+                      (self._wait(read, limits.input_tokens_per_minute, left[2], busy), "tokens/min"),
+                      (self._wait(written, limits.output_tokens_per_minute, left[3], busy), "tokens/min")]
+            longest, all_busy = max(longest, latency), all_busy + requests * latency / scheduler.slots
+            if not lane.exempt:
+                all_requests += lane.shared_requests * requests
+                all_tokens += read + written if lane.shared_tokens(1) else 0.0
+        wide = scheduler.bucket.snapshot(now)
+        found += [(all_busy, "slots"),
+                  (self._wait(all_requests, wide.requests_per_minute, wide.remaining_requests, all_busy), "requests/min"),
+                  (self._wait(all_tokens, wide.tokens_per_minute, wide.remaining_tokens, all_busy), "tokens/min")]
+        seconds, factor = max(found, key=lambda pair: pair[0])
+        return (seconds + longest, factor if seconds > longest else None) if self._shares else (0.0, None)
+
+    def _tries(self) -> float:
+        """Requests for each prompt, as it went so far."""
+        now = self._scheduler.tracker.snapshot()
+        answered = sum(now.models.values())
+        return max(1.0, now.requests_sent / answered) if answered >= 20 else 1.0
+
+    def _wait(self, amount: float, limit: Any, left: float | None, busy: float) -> float:
+        """Seconds until the last of ``amount`` may start under a limit per minute, when sending it all takes ``busy``.
+
+        A rolling window lets a minute's worth go at once, and again when that leaves the window; a bucket, once.
+        """
+        if not isinstance(limit, (int, float)) or not amount:
+            return 0.0
+        used = 0.0 if left is None else max(0.0, limit - left)
+        over = amount + used - limit
+        if self._scheduler.mode == "bucket" or over <= 0.0:
+            return max(0.0, over) * 60.0 / limit
+        windows = math.ceil(over / limit - 1e-9)
+        rest = over - (windows - 1) * limit
+        return 60.0 * windows + min(60.0, busy * rest / amount)
+
+
+def _guessed(task: Task, template: RequestTemplate) -> float:
+    """Tokens of an answer, by rule of thumb: what the prompt says, else half of what it may have."""
+    most = template.params.max_new_tokens
+    text = next((message.completion or "" for message in reversed(task.prompt.messages) if message.role == "user"), "")
+    words = _WORDS.search(text) if "words" in text else None
+    if words is not None:
+        answer = float(words[1].replace(",", "")) * TOKENS_PER_WORD
+    elif template.model.has("echoes"):
+        answer = len(text) / 4
+    else:
+        answer = min(SHARE_OF_MOST * most, USUAL)
+    if not template.model.has("echoes"):
+        answer += EFFORTS.get(template.params.reasoning_effort or "none", 0)
+    return min(float(most), max(1.0, answer))
+
+
+def sample_of(items: Iterable[Any], size: int | None) -> tuple[list[Any] | Iterable[Any], int | None]:
+    """As many of the items, evenly likely and the same each time, and how many there are (None: all of them are there)."""
+    if size is None:
+        return items, None
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise ConfigError(f"sample is a number of prompts from 1 on, not {size!r}")
+    dice, kept, count = Random(0), list[Any](), 0
+    for count, item in enumerate(items, 1):
+        if len(kept) < size:
+            kept.append(item)
+        elif (at := dice.randrange(count)) < size:
+            kept[at] = item
+    return kept, count
