@@ -13,7 +13,8 @@ from deluge import (
     Adaptation, AgentFuture, AgentRound, APIConnectionError, APIError, APIResponse, APIStatusError, APITimeoutError,
     Attempt, Audio, AuthenticationError, BadRequestError, BatchError, BatchJob, BatchPart, BatchStatus,
     BatchTimeoutError, BudgetExceededError, CachePattern, CancelledError, ClosedError, ConfigError, ContentFilterError,
-    ContextLengthError, Conversation, CooldownRules, DelugeError, EmbeddingError, File, FileQuota, Image, InputError,
+    ContextLengthError, Conversation, CooldownRules, DelugeError, EmbeddingError,
+    Estimate, File, FileQuota, Image, InputError,
     InternalServerError, Interrupted, JournalError, LaneLimits, Limits, LLMClient, MCPError, MCPServer, Message,
     MissingAPIKeyError, Model, NotFoundError, OverloadedError, Part, PermissionDeniedError, PostprocessError, Price,
     Provider, QuotaExhaustedError, Ranked, RateLimitError, Raw, RedisQuota, Refusal, RequestTooLargeError,
@@ -46,6 +47,7 @@ assert_type(client.open(total=3), LLMClient)
 assert_type(client.tracker, StatusTracker)
 assert_type(client.status(), StatusSnapshot)
 assert_type(client.limits(), tuple[LaneLimits, ...])
+assert_type(client.estimate(["one", "two"], sample=1, service_tier="flex"), Estimate)
 assert_type(LLMClient("m", adaptation=Adaptation(cooldown=CooldownRules(first=1.0))), LLMClient)
 
 assert_type(client.process_prompts(["a", "b"]), list[APIResponse])
