@@ -24,6 +24,7 @@ class Spreading(Routing):
     def __init__(self, *arguments: Any, **admission: Any) -> None:
         super().__init__(*arguments, **admission)
         self._asked_again_at = NEVER
+        self._moved: set[int] = set()  # in this round: twice would be for ever, where two lanes pass a prompt to each other
 
     def _pick(self, task: Task) -> str:
         if task.template is not None or not task.call.router.dynamic or task.prefer in task.call.templates:
@@ -36,6 +37,7 @@ class Spreading(Routing):
     def fill(self, now: float) -> None:
         """Starts whatever may start now, and asks again when an idle lane could take something over."""
         self._asked_again_at = NEVER
+        self._moved.clear()
         super().fill(now)
         if self.waiting and self._first is None:
             self.retry_at = min(self.retry_at, self._asked_again_at)
@@ -66,7 +68,7 @@ class Spreading(Routing):
             return False
         for victim in sorted(self.lanes.values(), key=lambda lane: -lane.ready_in(now)):
             task = (victim.holder or victim.next()) if victim.waiting else None
-            if task is None or not _movable(task):
+            if task is None or not self._movable(task):
                 continue
             tried = {attempt.model for attempt in task.attempts}
             for name, lane in list(self._open_lanes(task, now)):
@@ -84,7 +86,7 @@ class Spreading(Routing):
     def _leave(self, task: Task, now: float) -> bool:
         """Moves a prompt that could start here to a lane that will have answered it clearly earlier."""
         here = task.lane
-        if task.call.more or here is None or not _movable(task):
+        if task.call.more or here is None or not self._movable(task):
             return False
         tried = {attempt.model for attempt in task.attempts}
         others = [(lane.ready_in(now) + _slowest(lane, now), name) for name, lane in list(self._open_lanes(task, now))
@@ -95,15 +97,16 @@ class Spreading(Routing):
         self._move(task, best[1], now)
         return True
 
+    def _movable(self, task: Task) -> bool:
+        call = task.call
+        dynamic = call.router.dynamic and task.template is None and task.prefer not in call.templates
+        return dynamic and task.number not in self._moved
+
     def _move(self, task: Task, name: str, now: float) -> None:
+        self._moved.add(task.number)
         self.forget(task)
         task.model, task.state = name, QUEUED
         self.enqueue(task, self.lane_of(task, now))
-
-
-def _movable(task: Task) -> bool:
-    call = task.call
-    return call.router.dynamic and task.template is None and task.prefer not in call.templates
 
 
 def _slowest(lane: Lane, now: float) -> float:

@@ -30,6 +30,8 @@ nitpick_ignore = [
     ("py:class", "deluge.wire.Verdict"),  # the private field of a response
     ("py:class", "deluge.summary.Settings"),  # two ready-made ones are named where they are needed
     ("py:class", "Source"), ("py:class", "Content"),  # unions that the docstrings spell out
+    ("py:class", "deluge.journal.recorder.Recorder"), ("py:class", "deluge.handles.T"),
+    ("py:class", "deluge.mcp.session.Session"), ("py:class", "deluge.testing.batch_store.BatchStore"),
     ("py:class", "tuple[str"),  # Sphinx cuts the type of a class attribute, tuple[str, ...], in two
 ]
 # No inventory of other projects is fetched, so that the build needs no network: their names stay plain text.

@@ -81,7 +81,6 @@ MEANINGS = {
                        "and between bytes",
     "stream_timeout": "seconds for a whole stream",
     "background_timeout": "seconds for a background job",
-    "quota": "a quota that several processes share: a `FileQuota`, a `RedisQuota`, or its address (`file:…`, `redis://…`)",
     "dedupe": "whether equal prompts are sent once; `\"auto\"`: at temperature 0 and where there is a response cache",
     "cache": "your response cache: an object with `get(prompt)` and `put(prompt, response)`",
     "extra_headers": "HTTP headers for every request; `None` as a value removes one of ours",
