@@ -39,13 +39,15 @@ class Failed(Exception):
 class Server:
     """The benchmark server in its own process, on its own core: `with Server("latency", seconds=1) as server`."""
 
+    program = "server.py"
+
     def __init__(self, mode: str, **options: object) -> None:
         self.arguments = ["--mode", mode, *flags(options)]
 
     def __enter__(self) -> "Server":
-        self.process = subprocess.Popen([sys.executable, str(HERE / "server.py"), *self.arguments], text=True,
+        self.process = subprocess.Popen([sys.executable, str(HERE / self.program), *self.arguments], text=True,
                                         bufsize=1, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        preexec_fn=pinned(cores()[1]))
+                                        env=environment(), preexec_fn=pinned(cores()[1]))
         ready = json.loads(self.process.stdout.readline())
         self.port, self.ca = ready["port"], ready["ca"]
         self.url = f"{'https' if self.ca else 'http'}://127.0.0.1:{self.port}/v1"
@@ -60,6 +62,20 @@ class Server:
         """`stats`, `log` or `reset`."""
         self.process.stdin.write(command + "\n")
         return json.loads(self.process.stdout.readline())
+
+
+class Provider(Server):
+    """An account with limits in its place: `with Provider("sliced", requests=6_000, changes={25: 3_000}) as server`.
+
+    ``changes``: the limit on requests from so many seconds after the first request on.
+    """
+
+    program = "provider.py"
+
+    def __init__(self, kind: str, changes: "Mapping[float, float] | None" = None, **options: object) -> None:
+        self.arguments = ["--kind", kind, *flags(options)]
+        for after, requests in (changes or {}).items():
+            self.arguments += ["--change", f"{after:g}:{requests:g}"]
 
 
 def flags(options: Mapping[str, object]) -> "list[str]":

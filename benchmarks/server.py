@@ -93,7 +93,7 @@ class Server:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options, self.book = options, Book()
-        self.replies = traffic.replies(options.reply_chars)
+        self.replies = traffic.replies(options.reply_chars, not options.no_limit_headers)
         self.good = self.replies[None]
         self.peers: "dict[int, Peer]" = {}
         self.waiting: "deque[tuple[float, Peer, int, str | None]]" = deque()
@@ -315,6 +315,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tls", action="store_true")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--no-limit-headers", action="store_true", help="replies say nothing of rate limits")
     parser.add_argument("--reply-chars", type=int, default=traffic.REPLY_CHARS)
     options = parser.parse_args()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

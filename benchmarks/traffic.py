@@ -45,14 +45,16 @@ def completion(chars: int = REPLY_CHARS) -> bytes:
     }).encode()
 
 
+LIMITS = ("x-ratelimit-limit-requests: 10000000", "x-ratelimit-limit-tokens: 10000000000",
+          "x-ratelimit-remaining-requests: 9999999", "x-ratelimit-remaining-tokens: 9999999000",
+          "x-ratelimit-reset-requests: 6ms", "x-ratelimit-reset-tokens: 0s")
+
+
 def http(status: str, body: bytes, *headers: str) -> bytes:
-    """A whole HTTP reply with the headers that a provider sends."""
+    """A whole HTTP reply with the headers that a provider sends, but those of its limits."""
     lines = (f"HTTP/1.1 {status}", "Content-Type: application/json", "Server: benchmark",
              "x-request-id: req_0123456789abcdef0123456789abcdef", "openai-version: 2020-10-01",
-             "openai-processing-ms: 312", "x-ratelimit-limit-requests: 10000000",
-             "x-ratelimit-limit-tokens: 10000000000", "x-ratelimit-remaining-requests: 9999999",
-             "x-ratelimit-remaining-tokens: 9999999000", "x-ratelimit-reset-requests: 6ms",
-             "x-ratelimit-reset-tokens: 0s", *headers, f"Content-Length: {len(body)}", "", "")
+             "openai-processing-ms: 312", *headers, f"Content-Length: {len(body)}", "", "")
     return "\r\n".join(lines).encode() + body
 
 
@@ -61,14 +63,15 @@ def error(kind: str, message: str) -> bytes:
     return json.dumps({"error": {"message": message, "type": kind, "param": None, "code": kind}}).encode()
 
 
-def replies(chars: int = REPLY_CHARS) -> "dict[str | None, bytes]":
-    """What goes on the wire for a good answer (None) and for each fault that answers at all."""
-    body = completion(chars)
-    good = http("200 OK", body)
+def replies(chars: int = REPLY_CHARS, limits: bool = True) -> "dict[str | None, bytes]":
+    """What goes on the wire for a good answer (None) and for each fault that answers at all; with rate-limit headers."""
+    body, told = completion(chars), LIMITS if limits else ()
+    good = http("200 OK", body, *told)
     return {
         None: good,
-        "500": http("500 Internal Server Error", error("server_error", "The server had an error.")),
-        "429": http("429 Too Many Requests", error("rate_limit_exceeded", "Rate limit reached."), "Retry-After: 1"),
+        "500": http("500 Internal Server Error", error("server_error", "The server had an error."), *told),
+        "429": http("429 Too Many Requests", error("rate_limit_exceeded", "Rate limit reached."), *told,
+                    "Retry-After: 1"),
         "truncated": good[:-len(body) // 2],
-        "malformed": http("200 OK", body[:-7]),
+        "malformed": http("200 OK", body[:-7], *told),
     }

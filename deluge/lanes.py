@@ -12,7 +12,7 @@ from deluge.limits import (
     Adaptation, Bucket, BucketMaker, Claim, Counting, LaneHealth, LaneNotice, LaneQuota, MIN_WAIT, Mode, Ramp, Slots,
     TokenEstimator,
 )
-from deluge.limits.pace import SETTLED
+from deluge.limits.pace import SETTLED, Departure
 from deluge.models.model import AUTO, Limits, Model
 from deluge.status import LaneLimits, LimitingFactor
 from deluge.tasks import Flight, Queue, Task
@@ -52,13 +52,13 @@ class Lane:
     ``holder``: the task that was refused; it keeps its turn until it starts or ends.
     ``blocked``: the verdict that blocklisted it; ``probe``: the task that tries whether it still holds.
     ``quota``: its limits, given and learned; ``adaptive``: how many may be in flight; ``latency``: of good replies, in
-    seconds, 0.0 before the first.
+    seconds, 0.0 before the first. ``latest``: the switch of its latest start.
     """
 
     __slots__ = (
         "model", "api_key", "quota", "health", "ramp", "adaptive", "estimator", "running", "slots", "exempt",
         "shared_requests", "waiting", "holder", "retry_at", "refusal", "suspects", "blocked", "blocked_at", "probe",
-        "closed_until", "latency", "auto", "_busy_since",
+        "closed_until", "latency", "auto", "latest", "_busy_since",
         "_opening", "_settings", "_own_tokens", "_turns", "_gone", "_joined",
     )
 
@@ -86,6 +86,7 @@ class Lane:
         self.slots = int(slots) if isinstance(slots, (int, float)) and slots < NEVER else None
         self.adaptive = Slots(self._most_slots(settings.slots), rules, settings.auto_slots or slots == AUTO)
         self.latency = self._busy_since = 0.0
+        self.latest: Departure | None = None
         self.running = 0
         self.waiting = 0
         self.holder: Task | None = None
@@ -196,8 +197,11 @@ class Lane:
             self.refusal = "slots"
             return SETTLED  # a reply has to come first
         paced = self.quota.pace.rate > 0.0  # an even pace needs no other way back from a cooldown
-        if running >= self.ramp.cap(now) or (not paced and running >= health.cap(now)):
+        full = running >= self.ramp.cap(now)
+        if full or (not paced and running >= health.cap(now)):
             self.refusal = "slots"
+            if full and self.latest is not None:
+                self.ramp.filled(self.latest, now)
             change = self.ramp.next_change(now)
             return max(MIN_WAIT, change if paced else min(change, health.next_change(now)))
         return 0.0

@@ -15,6 +15,8 @@ from deluge.limits import CooldownRules, LaneHealth, Pace, QuotaBucket, Ramp, Re
 from deluge.limits.ledger import SLOTS, SlotSums
 from deluge.limits.pace import OPEN
 
+from stories import Switch
+
 MODES = ("rolling", "bucket")
 SLOT = 60.0 / SLOTS
 
@@ -356,6 +358,21 @@ def test_the_clients_ramp_doubles_and_rests():
     ramp.ended(3610.0)
     ramp.began(3620.0)
     assert ramp.cap(3620.0) == 100
+
+
+def test_a_ramp_waits_for_what_has_not_left():
+    ramp, slow, never = Ramp.of_lane(6000), Switch(9.0), Switch(9.0)
+    ramp.began(0.0)
+    ramp.filled(slow, 0.01)
+    assert ramp.cap(0.26) == 100 and 0.0 < ramp.next_change(0.26) <= 0.05, "nothing has left yet"
+    slow.sent_at = 0.5
+    assert [ramp.cap(at) for at in (0.6, 0.74, 0.76)] == [100, 100, 200]
+    ramp.filled(never, 0.77)
+    assert ramp.cap(1.1) == 200
+    assert ramp.cap(2.78) >= 400, "one that never leaves keeps it for two seconds only"
+    ramp.ended(3.0)
+    ramp.began(20.0)
+    assert [ramp.cap(20.0 + passed) for passed in (0.0, 0.251)] == [100, 200]
 
 
 def test_a_lanes_ramp_starts_with_a_second_of_its_limit_and_grows_with_good_replies():

@@ -34,13 +34,22 @@ def options() -> argparse.Namespace:
     parser.add_argument("--prompt-chars", type=int, default=traffic.PROMPT_CHARS)
     parser.add_argument("--timeout", type=int, default=60)
     parser.add_argument("--attempts", type=int, default=5)
-    parser.add_argument("--requests-per-minute", type=int, default=10**9)
+    parser.add_argument("--requests-per-minute", type=limit, default=10**9, help="a number, none or auto (ours)")
+    parser.add_argument("--tokens-per-minute", type=limit, default=10**12, help="a number, none or auto (ours)")
+    parser.add_argument("--limit-mode", choices=("rolling", "bucket"), default="rolling", help="(ours)")
+    parser.add_argument("--max-new-tokens", type=int, default=512, help="(ours)")
+    parser.add_argument("--seconds", type=float, help="end the run after so long, answered or not (ours)")
     parser.add_argument("--quota", help="share this quota (ours)")
     parser.add_argument("--feed", choices=("list", "generator"), default="list",
                         help="generator: prompts are made as they are pulled and answers are not kept (ours)")
     parser.add_argument("--wait", action="store_true",
                         help="print `ready` after the warm-up and start at a line on stdin")
     return parser.parse_args()
+
+
+def limit(word: str) -> "int | str | None":
+    """A limit as the client takes it."""
+    return None if word == "none" else word if word == "auto" else int(word)
 
 
 def memory() -> "tuple[float, float]":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Protocol
 
 from deluge.limits.ledger import MIN_WAIT
 from deluge.adaptation import Adaptation
@@ -13,6 +14,8 @@ LANE_START = 10  # at least, or one second's worth of the lane's requests
 LANE_DOUBLING = 0.25
 REST = 10.0  # a burst ends when nothing was in flight for so long
 OPEN = 1_000_000_000  # a cap that binds nobody
+HELD = 2.0  # seconds for which a start that has not left yet keeps its lane's cap from doubling
+LOOKS_EVERY = 0.025  # seconds, while it has not left
 KEPT = 1_024  # starts and 429s that a pace looks back on
 GROWS_EVERY = 0.25  # seconds
 FULL = 1.0  # seconds: the longest slice of a minute that is reckoned with
@@ -24,10 +27,17 @@ LOWEST = 1.0 / 60.0  # starts per second that a pace leaves
 SETTLED = 60.0  # what next_change() says when nothing will change by itself
 
 
+class Departure(Protocol):
+    """A start that leaves a little later; ``sent_at`` is 0.0 until it has left."""
+
+    sent_at: float
+
+
 class Ramp:
     """A cap on what is in flight that doubles from the beginning of a burst; it never limits starts per second."""
 
-    __slots__ = ("start", "doubling", "rest", "_began_at", "_quiet_at", "_bonus", "_cap", "_step_at", "_per_good")
+    __slots__ = ("start", "doubling", "rest", "_began_at", "_quiet_at", "_bonus", "_cap", "_step_at", "_per_good", "_last",
+                 "_filled_at")
 
     def __init__(self, start: float = CLIENT_START, doubling: float = CLIENT_DOUBLING, *, rest: float = REST,
                  per_good: float = 0.0) -> None:
@@ -39,7 +49,8 @@ class Ramp:
         self._quiet_at: float | None = None
         self._bonus = 0.0
         self._cap = self.start
-        self._step_at = 0.0
+        self._step_at = self._filled_at = 0.0
+        self._last: Departure | None = None  # the start that reached the cap
 
     @classmethod
     def of_client(cls) -> Ramp:
@@ -75,6 +86,16 @@ class Ramp:
             self.doubling = doubling
         self._began_at, self._quiet_at, self._bonus = now, None, 0.0
         self._cap, self._step_at = self.start, now + self.doubling
+        self._last = None
+
+    def filled(self, last: Departure, now: float) -> None:
+        """The cap is reached, by this start: the time until it doubles counts from when that has left.
+
+        A process that is busy, or that still loads what it sends with, lets its starts wait: without this the cap would
+        grow before the provider has seen any of them.
+        """
+        if self._last is None:
+            self._last, self._filled_at = last, now
 
     def good(self) -> None:
         """A good reply: the cap grows by itself and by this."""
@@ -85,11 +106,24 @@ class Ramp:
         began_at = self._began_at
         if began_at is None:
             return self.start
-        if now >= self._step_at and self._cap < OPEN:
+        if now >= self._step_at and self._cap < OPEN and not self._is_held(now):
+            began_at, self._last = self._began_at, None
             steps = int((now - began_at) / self.doubling + 1e-9)
             self._cap = OPEN if steps > 40 else min(OPEN, self.start << steps)
             self._step_at = began_at + (steps + 1) * self.doubling
         return OPEN if self._cap >= OPEN else self._cap + int(self._bonus)
+
+    def _is_held(self, now: float) -> bool:
+        """Whether the start that reached the cap has left too late, or not at all, for it to double now."""
+        last = self._last
+        if last is None or self._began_at is None or now >= self._filled_at + HELD:
+            return False
+        sent_at = last.sent_at
+        later = (sent_at + self.doubling if sent_at else now + LOOKS_EVERY) - self._step_at
+        if later > 0.0:
+            self._began_at += later
+            self._step_at += later
+        return now < self._step_at
 
     def next_change(self, now: float) -> float:
         """Seconds until the cap doubles; a minute when it is open or waits for ``began``."""
