@@ -51,5 +51,5 @@ def run(bench: Bench) -> Report:
                     at_least(f"{name}: % of the lower limit used from 5 s on", middle(runs, "low"), 95),
                     at_least(f"{name}: % of the old limit used from 30 s on", middle(runs, "high"), 95),
                     at_most(f"{name}: % of requests met with a 429", middle(runs, "share_429"), 1)]
-    return Report(f"The limit changes: {LIMIT:,} requests per minute, half of it, and all of it again", HEADINGS, rows, figures,
-                  raw=found)
+    return Report(f"The limit changes: {LIMIT:,} requests per minute, half of it, and all of it again", HEADINGS, rows,
+                  figures, raw=found)

@@ -27,4 +27,5 @@ def run(bench: Bench) -> Report:
         used, refused = REACH[name]
         figures += [at_least(f"{name}: % of the quota used over {SECONDS:g} s", middle(runs, "used"), used),
                     at_most(f"{name}: % of requests met with a 429", middle(runs, "share_429"), refused)]
-    return Report(f"Slices of a second: {LIMIT:,} requests per minute, {PROMPTS:,} prompts", HEADINGS, rows, figures, raw=found)
+    return Report(f"Slices of a second: {LIMIT:,} requests per minute, {PROMPTS:,} prompts", HEADINGS, rows, figures,
+                  raw=found)
