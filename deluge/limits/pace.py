@@ -103,14 +103,13 @@ class Ramp:
 
     def cap(self, now: float) -> int:
         """How many may be in flight."""
-        began_at = self._began_at
-        if began_at is None:
+        if self._began_at is None:
             return self.start
         if now >= self._step_at and self._cap < OPEN and not self._is_held(now):
-            began_at, self._last = self._began_at, None
-            steps = int((now - began_at) / self.doubling + 1e-9)
+            self._last = None
+            steps = int((now - self._began_at) / self.doubling + 1e-9)
             self._cap = OPEN if steps > 40 else min(OPEN, self.start << steps)
-            self._step_at = began_at + (steps + 1) * self.doubling
+            self._step_at = self._began_at + (steps + 1) * self.doubling
         return OPEN if self._cap >= OPEN else self._cap + int(self._bonus)
 
     def _is_held(self, now: float) -> bool:
