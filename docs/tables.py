@@ -317,7 +317,7 @@ def figures() -> str:
         ("in flight at once when a client's burst begins",
          f"{pace.CLIENT_START}, doubling every {pace.CLIENT_DOUBLING * 1000:.0f} ms"),
         ("… and a model's, when its requests are limited",
-         f"the larger of {pace.LANE_START} and limit / 60, doubling every {pace.LANE_DOUBLING * 1000:.0f} ms, "
+         f"the larger of {pace.LANE_START} and limit / 60, doubling {pace.LANE_DOUBLING * 1000:.0f} ms after they have left, "
          "and one more for every good answer"),
         ("a burst is over when nothing was in flight for", f"{pace.REST:g} s"),
         ("a cooldown starts on", f"{rules.in_a_row} 429s in a row, {rules.of_last} of the last {rules.last} replies, "

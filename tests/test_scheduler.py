@@ -270,6 +270,18 @@ def test_long_replies_do_not_hold_their_minute_open():
     assert len(story.wait(60.6)) == 10, "the first ten left more than a minute ago, though none of them has come back"
 
 
+def test_a_lane_starts_no_more_while_its_first_requests_have_not_left():
+    story = Story(rpm=600, slots=100)
+    story.submit(story.call(), 60)
+    assert len(story.flying) == 10
+    for flight in story.flying:
+        flight.switch.sent_at = 0.0
+    assert story.wait(0.4) == []
+    for flight in story.flying:
+        flight.switch.sent_at = story.now
+    assert story.wait(0.24) == [] and len(story.wait(0.05)) == 10
+
+
 def test_the_ramp_is_a_reason_to_wake_up():
     story = Story(slots=1_000)
     story.submit(story.call(), 1_000)
