@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from deluge.tasks import Task
 
 FIRST_LATENCY, PER_TOKEN = 0.5, 0.02  # seconds of an answer, and for each token of it, before the first was measured
+LEFT_AT_END = 0.6  # of an answer: how much of each one under way is over when the last prompt starts
 TOKENS_PER_WORD = 4 / 3
 SHARE_OF_MOST, USUAL = 0.5, 300  # of max_new_tokens, but no more tokens than this: an answer nothing is known of
 EFFORTS = {"none": 0, "minimal": 100, "low": 500, "medium": 2_000, "high": 8_000, "xhigh": 16_000, "max": 32_000}
@@ -163,13 +164,15 @@ class Estimator:
             lane = self._lanes[name]
             limits, left = lane.quota.in_force(), lane.quota.remaining(now)
             requests, read, written = scale_of_requests * share.requests, scale * share.read, scale * share.written
-            latency = lane.latency or FIRST_LATENCY + PER_TOKEN * share.written / share.requests
-            busy = requests * latency / min(lane.adaptive.most, scheduler.slots)
+            latency = lane.seconds_each or FIRST_LATENCY + PER_TOKEN * share.written / share.requests
+            held = scale * share.requests * latency  # its failed attempts are in there
+            busy = held / min(lane.adaptive.most, scheduler.slots)
             found += [(busy, "slots"), (self._wait(requests, limits.requests_per_minute, left[0], busy), "requests/min"),
                       (self._wait(read + written, limits.tokens_per_minute, left[1], busy), "tokens/min"),
                       (self._wait(read, limits.input_tokens_per_minute, left[2], busy), "tokens/min"),
                       (self._wait(written, limits.output_tokens_per_minute, left[3], busy), "tokens/min")]
-            longest, all_busy = max(longest, latency), all_busy + requests * latency / scheduler.slots
+            longest = max(longest, latency, lane.longest - LEFT_AT_END * latency)
+            all_busy += held / scheduler.slots
             if not lane.exempt:
                 all_requests += lane.shared_requests * requests
                 all_tokens += read + written if lane.shared_tokens(1) else 0.0

@@ -24,6 +24,8 @@ class Landing(Spreading):
         self.running -= 1
         lane = flight.lane
         lane.release(now)
+        if not flight.polling:
+            lane.occupied += now - flight.started_at
         if self.running == 0:
             self.ramp.ended(now)
         response = outcome.response

@@ -20,6 +20,7 @@ from deluge.wire import Verdict
 
 PROBE_AFTER = 300.0  # seconds after which one prompt tries a blocklisted model again
 NEVER = float("inf")
+MEMORY = 0.995  # what a good reply still weighs in the seconds of a slot when the next one comes
 Leases = Callable[[str, "str | None"], BucketMaker]
 
 
@@ -58,7 +59,7 @@ class Lane:
     __slots__ = (
         "model", "api_key", "quota", "health", "ramp", "adaptive", "estimator", "running", "slots", "exempt",
         "shared_requests", "waiting", "holder", "retry_at", "refusal", "suspects", "blocked", "blocked_at", "probe",
-        "closed_until", "latency", "auto", "latest", "_busy_since",
+        "closed_until", "latency", "longest", "occupied", "answered", "auto", "latest", "_busy_since",
         "_opening", "_settings", "_own_tokens", "_turns", "_gone", "_joined",
     )
 
@@ -87,6 +88,8 @@ class Lane:
         self.adaptive = Slots(self._most_slots(settings.slots), rules, settings.auto_slots or slots == AUTO)
         self.latency = self._busy_since = 0.0
         self.latest: Departure | None = None
+        self.longest = self.occupied = 0.0  # the longest good reply; seconds that slots were taken, failures included
+        self.answered = 0.0
         self.running = 0
         self.waiting = 0
         self.holder: Task | None = None
@@ -241,11 +244,19 @@ class Lane:
     def good(self, flight: Flight, output_tokens: int, now: float) -> None:
         """A good reply has just come; its slot is free already."""
         latency = now - flight.started_at
+        self.answered = MEMORY * self.answered + 1.0
+        self.occupied *= MEMORY
+        self.longest = max(self.longest, latency)
         self.latency += (latency - self.latency) * (0.1 if self.latency else 1.0)
         self.ramp.good()
         self.adaptive.good(self.running + 1, latency, output_tokens, now)
         if self._opening:
             self._open(now)
+
+    @property
+    def seconds_each(self) -> float:
+        """Seconds of a slot that one answer has taken, with the attempts that failed before it; 0.0 before the first."""
+        return self.occupied / self.answered if self.answered else 0.0
 
     def _open(self, now: float) -> None:
         """The first good reply of a lane that its provider leads: whatever the headers said is known by now."""
