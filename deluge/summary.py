@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from deluge.estimates import Estimate
 from deluge.progress._words import latency, money, seconds
 from deluge.progress._words import speed as pace
 from deluge.status import StatusSnapshot
 from deluge.tracker import DEFAULT_MAX_NEW_TOKENS
+
+if TYPE_CHECKING:
+    from deluge.estimates import Estimate
 
 _LEAST_SHARE = 0.01  # of the time: what limits less is not worth a word
 

@@ -302,7 +302,7 @@ def test_ask_says_why_there_is_no_answer(tmp_path: Path) -> None:
 
 def test_models(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "rehearsal", "ECHO"]) == 0
-    header, row = capsys.readouterr().out.splitlines()
+    header, row, *_ = capsys.readouterr().out.splitlines()
     assert header.split()[:2] == ["id", "provider"] and row.split()[:4] == ["rehearsal-echo", "rehearsal", "0.10", "0.40"]
     assert main(["models", "gpt-4.1", "--json"]) == 0
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

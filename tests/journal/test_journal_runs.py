@@ -205,12 +205,12 @@ def test_leaving_the_loop_keeps_what_is_finished(rehearsal: RehearsalServer, tmp
     path = tmp_path / "run.jsonl"
     with client_of(rehearsal) as client:
         with pytest.raises(ZeroDivisionError):
-            for number, _ in enumerate(client.map((f"p{n}" for n in range(500)), journal=path)):
+            for number, _ in enumerate(client.map((f"p{n}" for n in range(5_000)), journal=path)):
                 if number == 50:
                     raise ZeroDivisionError
         kept = len(records(path))
-        assert 50 < kept < 500 and all(not item["is_error"] for item in records(path))
-        assert sources(list(client.map([f"p{n}" for n in range(500)], journal=path))).count("journal") == kept
+        assert 50 < kept < 5_000 and all(not item["is_error"] for item in records(path))
+        assert sources(list(client.map([f"p{n}" for n in range(5_000)], journal=path))).count("journal") == kept
 
 
 def test_an_input_that_fails_leaves_a_journal_to_go_on_from(rehearsal: RehearsalServer, tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_an_answer_that_comes_late_is_recorded(rehearsal: RehearsalServer, tmp_p
         plan = client._plan({"journal": path}, None)
         assert plan.open_journal()
         task = plan.task(0, "x")
-        assert plan.found(task) is None
+        assert plan.recorded(task) is None
         courier = Courier()
         courier.start()
         courier.put_late([(task, APIResponse(content=Message.ai("late"), finish_reason="stop"))])
