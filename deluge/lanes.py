@@ -249,7 +249,8 @@ class Lane:
         self.longest = max(self.longest, latency)
         self.latency += (latency - self.latency) * (0.1 if self.latency else 1.0)
         self.ramp.good()
-        self.adaptive.good(self.running + 1, latency, output_tokens, now)
+        rpm = self.quota.requests_per_minute
+        self.adaptive.good(self.running + 1, latency, output_tokens, now, 0.0 if rpm is None else rpm / 60.0 * self.latency)
         if self._opening:
             self._open(now)
 

@@ -42,15 +42,19 @@ class Slots:
         self.most = most
         self.cap = max(1.0, min(self.cap, most))
 
-    def good(self, running: int, latency: float, output_tokens: int, now: float) -> None:
-        """A good reply; ``running`` were in flight, this one included."""
+    def good(self, running: int, latency: float, output_tokens: int, now: float, needed: float = 0.0) -> None:
+        """A good reply; ``running`` were in flight, this one included.
+
+        ``needed``: so many have to be in flight to use the limits. Below that a cap that a 429 cut grows with each reply.
+        """
         peak = self._peak * FADING
         self._peak = running if running > peak else peak
         if self.auto and output_tokens:
             self._compare(latency / output_tokens, running, now)
         cap = self.cap
         if cap < self.most and running >= int(cap):
-            self.cap = min(self.most, cap + (1.0 if self._opening else 1.0 / cap))
+            quick = self._opening or (cap < needed and self.why == "rate limit")
+            self.cap = min(self.most, cap + (1.0 if quick else 1.0 / cap))
             if self.cap >= self.most:
                 self.why, self._opening = "", False
 
