@@ -8,11 +8,12 @@ import queue
 import threading
 import uuid
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from deluge import _log
 from deluge.admission import promised
+from deluge.lifecycle import rung
 from deluge.limits import BucketMaker, LaneNotice, Mode, QuotaBucket
 from deluge.limits.leased import LeasedBucket
 from deluge.models.model import Limits
@@ -210,18 +211,8 @@ def keep_leases(engine_ref: weakref.ref[Engine], alarm: queue.SimpleQueue[None])
         del engine
         if timeout is None:
             return
-        for _ in _rung(alarm, timeout):
+        for _ in rung(alarm, timeout):
             pass
-
-
-def _rung(alarm: queue.SimpleQueue[None], timeout: float) -> Iterator[None]:
-    """Waits for the alarm or the time, then takes all alarms that rang meanwhile."""
-    try:
-        yield alarm.get(timeout=timeout)
-        while True:
-            yield alarm.get_nowait()
-    except queue.Empty:
-        return
 
 
 def lane_name(model: str, key: str | None) -> str:

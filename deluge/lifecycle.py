@@ -54,11 +54,11 @@ def keep_time(engine_ref: weakref.ref[Engine], alarm: queue.SimpleQueue[None]) -
         del engine
         if timeout is None:
             return
-        for _ in _rung(alarm, timeout):
+        for _ in rung(alarm, timeout):
             pass
 
 
-def _rung(alarm: queue.SimpleQueue[None], timeout: float) -> Iterator[None]:
+def rung(alarm: queue.SimpleQueue[None], timeout: float) -> Iterator[None]:
     """Waits for the alarm or the time, then takes all alarms that rang meanwhile."""
     try:
         yield alarm.get(timeout=timeout)
