@@ -28,7 +28,7 @@ python_use_unqualified_type_names = True
 nitpicky = True
 nitpick_ignore = [
     ("py:class", "deluge.wire.Verdict"),  # the private field of a response
-    ("py:class", "deluge.summary.Settings"),  # two ready-made ones are named where they are needed
+    ("py:class", "deluge.summary.Settings"), ("py:class", "Settings"),  # two ready-made ones are named where they are needed
     ("py:class", "Source"), ("py:class", "Content"),  # unions that the docstrings spell out
     ("py:class", "deluge.journal.recorder.Recorder"), ("py:class", "deluge.handles.T"),
     ("py:class", "deluge.mcp.session.Session"), ("py:class", "deluge.testing.batch_store.BatchStore"),
