@@ -40,7 +40,7 @@ class Server:
         self._command = [str(word) for word in command]
         self._cwd = cwd
         kept = {name: value for name, value in environment().items() if name != "PYTHONWARNINGS"}
-        self._environment = {**kept, "PYTHONDONTWRITEBYTECODE": "1", **variables}
+        self._environment = {**kept, **variables}
         self.process: subprocess.Popen[bytes]
 
     def __enter__(self) -> Server:

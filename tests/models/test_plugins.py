@@ -65,11 +65,11 @@ def test_registered_things_win_and_can_be_taken_back():
 
 
 def test_an_installed_package_adds_a_display(tmp_path, monkeypatch):
-    (tmp_path / "blinker.py").write_text("DISPLAY = 'blink'", encoding="utf-8")
-    info = tmp_path / "blinker-1.0.dist-info"
+    (tmp_path / "a_blinking_display.py").write_text("DISPLAY = 'blink'", encoding="utf-8")
+    info = tmp_path / "a_blinking_display-1.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: blinker\nVersion: 1.0\n", encoding="utf-8")
-    (info / "entry_points.txt").write_text("[deluge.progress]\nblink = blinker:DISPLAY\n", encoding="utf-8")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: a_blinking_display\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[deluge.progress]\nblink = a_blinking_display:DISPLAY\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert "blink" in _plugins.names("progress")
     assert _plugins.load("progress", "blink") == "blink"
