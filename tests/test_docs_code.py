@@ -42,7 +42,12 @@ def blocks(page: Path) -> Iterator[Block]:
         yield Block(page, before.count("\n") + 2, match[1], match[2], NOT_RUN.search(before) is None)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+# A page takes seconds; what a newcomer reads first runs each time, the others where there is time for them.
+FIRST = ("README.md", "quickstart.md", "client-basics.md")
+RUN = [pytest.param(page, id=page.name, marks=() if page.name in FIRST else pytest.mark.slow) for page in PAGES]
+
+
+@pytest.mark.parametrize("page", RUN)
 def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     shim = tmp_path / "bin" / "deluge"  # for a checkout that is not installed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -87,17 +87,20 @@ def floor_of(name: str) -> int | None:
     return FLOORS[max(rooms, key=len)] if rooms else None
 
 
-def imported(tree: ast.Module) -> Iterator[tuple[int, str]]:
+@cache
+def imported(tree: ast.Module) -> list[tuple[int, str]]:
     """Line and dotted name of every import, wherever it stands: in functions and under TYPE_CHECKING too."""
+    found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: imports are absolute"
             module = node.module or ""
             for alias in node.names:
                 inner = f"{module}.{alias.name}"
-                yield node.lineno, inner if inner.removeprefix("deluge.").replace(".", "/") in NAMES else module
+                found.append((node.lineno, inner if inner.removeprefix("deluge.").replace(".", "/") in NAMES else module))
+    return found
 
 
 def test_every_module_has_a_floor() -> None:

@@ -160,8 +160,8 @@ def test_live_objects_are_bounded(rehearsal: RehearsalServer, client: LLMClient)
         return sum(isinstance(item, (APIResponse, Conversation)) for item in gc.get_objects())
 
     before, most = count(), 0
-    for response in client.map(Source(3_000), ordered=False):
-        if response.index % 700 == 699:
+    for response in client.map(Source(1_200), ordered=False):
+        if response.index % 400 == 399:
             most = max(most, count() - before)
     del response
     assert most < 300
