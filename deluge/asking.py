@@ -187,8 +187,8 @@ class Asking:
                     self._cache_lock, self._warned)
         estimator = Estimator(plan, self._engine.scheduler)
         estimator.add(items)
-        made: Estimate = self._engine.reading(lambda _: estimator.result(time.monotonic(), total))
-        return made
+        self._engine.reading(lambda _: estimator.look_at_limits(time.monotonic(), total))
+        return estimator.result(total)
 
     def _plan(self, options: CallOptions, receiver: Receiver | None) -> Plan:
         self._check_open()

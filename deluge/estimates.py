@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from deluge.duration import Deck, Duration, mixed
 from deluge.errors import ConfigError
+from deluge.experience import Taken
 from deluge.lanes import Lane
 from deluge.limits import TokenEstimator
 from deluge.status import LimitingFactor
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from deluge.tasks import Task
 
 FIRST_LATENCY, PER_TOKEN = 0.5, 0.02  # seconds of an answer, and for each token of it, before the first was measured
-LEFT_AT_END = 0.6  # of an answer: how much of each one under way is over when the last prompt starts
+FEW_ANSWERS = 4  # attempts below which nobody can say how long they take
 TOKENS_PER_WORD = 4 / 3
 SHARE_OF_MOST, USUAL = 0.5, 300  # of max_new_tokens, but no more tokens than this: an answer nothing is known of
 EFFORTS = {"none": 0, "minimal": 100, "low": 500, "medium": 2_000, "high": 8_000, "xhigh": 16_000, "max": 32_000}
@@ -31,13 +33,13 @@ _WORDS = re.compile(r"\b(\d[\d,]{0,6}) words\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What a list of prompts will take, as far as can be told before it is sent. Failures and caches are not foreseen.
+    """What a list of prompts will take, as far as can be told before it is sent.
 
     ``prompts`` of which ``sampled`` were looked at; ``input_tokens``; ``output_tokens`` expected, ``most_output_tokens`` if
     every answer is as long as it may be. Dollars: ``cost`` expected, ``cost_low`` with short answers, ``cost_high`` with
     the longest ones; None where no price is known, and without the prompts that are ``unpriced``. ``seconds`` under the
-    limits in force; ``limited_by`` is the one that binds. ``learned``: from answers of the models, not by rule of thumb.
-    ``models``: prompts by model.
+    limits in force, from ``seconds_low`` to ``seconds_high`` in nine of ten runs; ``limited_by`` is the limit that binds,
+    None where there is none. ``learned``: from answers of the models, not by rule of thumb. ``models``: prompts by model.
     """
 
     prompts: int = 0
@@ -49,7 +51,9 @@ class Estimate:
     cost: float | None = 0.0
     cost_high: float | None = 0.0
     unpriced: int = 0
+    seconds_low: float = 0.0
     seconds: float = 0.0
+    seconds_high: float = 0.0
     limited_by: LimitingFactor | None = None
     learned: bool = False
     models: Mapping[str, int] = field(default_factory=dict)
@@ -61,6 +65,7 @@ class _Share:
 
     requests: float = 0.0
     read: float = 0.0
+    short: float = 0.0
     written: float = 0.0
     most: float = 0.0
     low: float = 0.0
@@ -79,6 +84,7 @@ class Estimator:
         self._shares: dict[str, _Share] = {}
         self._seen: set[object] = set()
         self._looked = 0
+        self._asked_for: list[tuple[LimitingFactor | None, Deck, float, int, float]] = []
 
     def add(self, prompts: Iterable[Any]) -> None:
         """Looks at these prompts."""
@@ -111,6 +117,7 @@ class Estimator:
         share = self._shares.setdefault(model.id, _Share())
         share.requests += weight
         share.read += weight * read
+        share.short += weight * low
         share.written += weight * written
         share.most += weight * most
         tier = template.options.service_tier
@@ -135,14 +142,17 @@ class Estimator:
 
     # ------------------------------------------------------------------ the sum
 
-    def result(self, now: float, prompts: int | None = None) -> Estimate:
-        """The estimate for so many prompts, of which those that were looked at are a sample; ``now``: monotonic seconds."""
+    def _scale(self, prompts: int | None) -> float:
+        return (self._looked if prompts is None else prompts) / self._looked if self._looked else 0.0
+
+    def result(self, prompts: int | None = None) -> Estimate:
+        """The estimate for so many prompts, of which those that were looked at are a sample. Reads nothing but itself."""
         total = self._looked if prompts is None else prompts
-        scale = total / self._looked if self._looked else 0.0
+        scale = self._scale(prompts)
         shares = self._shares.values()
         unpriced = round(scale * sum(share.unpriced for share in shares))
         priced = unpriced < round(scale * sum(share.requests for share in shares)) or not shares
-        seconds, limited_by = self._time(scale, now)
+        time, limited_by = self._time()
         counts = {name: int(scale * share.requests + 0.5) for name, share in self._shares.items()}
         low, cost, high = (
             scale * sum(getattr(share, name) for share in shares) if priced else None for name in ("low", "cost", "high")
@@ -151,58 +161,76 @@ class Estimator:
             prompts=total, sampled=self._looked, input_tokens=round(scale * sum(share.read for share in shares)),
             output_tokens=round(scale * sum(share.written for share in shares)),
             most_output_tokens=round(scale * sum(share.most for share in shares)),
-            cost_low=low, cost=cost, cost_high=high, unpriced=unpriced, seconds=seconds, limited_by=limited_by,
+            cost_low=low, cost=cost, cost_high=high, unpriced=unpriced,
+            seconds_low=time.low, seconds=time.seconds, seconds_high=time.high, limited_by=limited_by,
             learned=bool(self._lanes) and all(lane.estimator.knows_output for lane in self._lanes.values()), models=counts,
         )
 
-    def _time(self, scale: float, now: float) -> tuple[float, LimitingFactor | None]:
-        """Seconds under the limits in force, of which a part is used already, and which of them binds."""
-        scheduler, scale_of_requests = self._scheduler, scale * self._tries()
-        longest = all_busy = all_requests = all_tokens = 0.0
-        found: list[tuple[float, LimitingFactor]] = []
+    def look_at_limits(self, now: float, prompts: int | None = None) -> None:
+        """Takes in what the limits in force are, what is used of them, and how long attempts took; ``now``: monotonic."""
+        scheduler, scale = self._scheduler, self._scale(prompts)
+        wide, self._asked_for = scheduler.bucket.snapshot(now), []
+        decks = list[tuple[Deck, float]]()
+        all_requests = all_tokens = 0.0
         for name, share in self._shares.items():
             lane = self._lanes[name]
-            limits, left = lane.quota.in_force(), lane.quota.remaining(now)
-            requests, read, written = scale_of_requests * share.requests, scale * share.read, scale * share.written
-            latency = lane.seconds_each or FIRST_LATENCY + PER_TOKEN * share.written / share.requests
-            held = scale * share.requests * latency  # its failed attempts are in there
-            busy = held / min(lane.adaptive.most, scheduler.slots)
-            found += [(busy, "slots"), (self._wait(requests, limits.requests_per_minute, left[0], busy), "requests/min"),
-                      (self._wait(read + written, limits.tokens_per_minute, left[1], busy), "tokens/min"),
-                      (self._wait(read, limits.input_tokens_per_minute, left[2], busy), "tokens/min"),
-                      (self._wait(written, limits.output_tokens_per_minute, left[3], busy), "tokens/min")]
-            longest = max(longest, latency, lane.longest - LEFT_AT_END * latency)
-            all_busy += held / scheduler.slots
+            given, left = lane.quota.in_force(), lane.quota.remaining(now)
+            deck = _deck_of(lane, share)
+            count, read, written = scale * share.requests, scale * share.read, scale * share.written
+            self._ask(deck, count, min(lane.adaptive.most, scheduler.slots), [
+                ("requests/min", count * deck.tries, given.requests_per_minute, left[0]),
+                ("tokens/min", read + written, given.tokens_per_minute, left[1]),
+                ("tokens/min", read, given.input_tokens_per_minute, left[2]),
+                ("tokens/min", written, given.output_tokens_per_minute, left[3]),
+            ])
+            decks.append((deck, count))
             if not lane.exempt:
-                all_requests += lane.shared_requests * requests
+                all_requests += lane.shared_requests * count * deck.tries
                 all_tokens += read + written if lane.shared_tokens(1) else 0.0
-        wide = scheduler.bucket.snapshot(now)
-        found += [(all_busy, "slots"),
-                  (self._wait(all_requests, wide.requests_per_minute, wide.remaining_requests, all_busy), "requests/min"),
-                  (self._wait(all_tokens, wide.tokens_per_minute, wide.remaining_tokens, all_busy), "tokens/min")]
-        seconds, factor = max(found, key=lambda pair: pair[0])
-        return (seconds + longest, factor if seconds > longest else None) if self._shares else (0.0, None)
+        if decks:
+            self._ask(mixed(decks), sum(count for _, count in decks), scheduler.slots, [
+                ("requests/min", all_requests, wide.requests_per_minute, wide.remaining_requests),
+                ("tokens/min", all_tokens, wide.tokens_per_minute, wide.remaining_tokens),
+            ])
 
-    def _tries(self) -> float:
-        """Requests for each prompt, as it went so far."""
-        now = self._scheduler.tracker.snapshot()
-        answered = sum(now.models.values())
-        return max(1.0, now.requests_sent / answered) if answered >= 20 else 1.0
+    def _ask(self, deck: Deck, count: float, slots: int,
+             limits: list[tuple[LimitingFactor, float, Any, float | None]]) -> None:
+        """So many prompts on so many slots, under these limits: of so much, so much per minute, and how much is left."""
+        self._asked_for.append((None if count <= slots else "slots", deck, count, slots, 0.0))
+        rolling = self._scheduler.mode != "bucket"
+        for word, amount, limit, left in limits:
+            if not isinstance(limit, (int, float)):
+                continue
+            over = amount - (limit if left is None else min(left, limit))
+            if over <= 0.0:
+                continue
+            if rolling:  # a minute's worth goes at once, and again when that leaves the window
+                windows = math.ceil(over / limit - 1e-9)
+                begins, last = 60.0 * windows, over - (windows - 1) * limit
+            else:
+                begins, last = 60.0 * over / limit, limit / 60.0 * deck.held
+            self._asked_for.append((word, deck, max(1.0, min(count, count * last / amount)), slots, begins))
 
-    def _wait(self, amount: float, limit: Any, left: float | None, busy: float) -> float:
-        """Seconds until the last of ``amount`` may start under a limit per minute, when sending it all takes ``busy``.
+    def _time(self) -> tuple[Duration, LimitingFactor | None]:
+        """The longest of what each limit asks for, and which it is."""
+        found = [(deck.duration(count, slots).after(begins), word) for word, deck, count, slots, begins in self._asked_for]
+        if not found:
+            return Duration(0.0, 0.0, 0.0), None
+        longest, word = max(found, key=lambda pair: pair[0].seconds)
+        return Duration(max(one.low for one, _ in found), longest.seconds, max(one.high for one, _ in found)), word
 
-        A rolling window lets a minute's worth go at once, and again when that leaves the window; a bucket, once.
-        """
-        if not isinstance(limit, (int, float)) or not amount:
-            return 0.0
-        used = 0.0 if left is None else max(0.0, limit - left)
-        over = amount + used - limit
-        if self._scheduler.mode == "bucket" or over <= 0.0:
-            return max(0.0, over) * 60.0 / limit
-        windows = math.ceil(over / limit - 1e-9)
-        rest = over - (windows - 1) * limit
-        return 60.0 * windows + min(60.0, busy * rest / amount)
+
+def _deck_of(lane: Lane, share: _Share) -> Deck:
+    """What attempts of a model take: as they took so far, else as its row says, else by rule of thumb."""
+    attempts = lane.experience.attempts()
+    if len(attempts) >= FEW_ANSWERS:
+        return Deck(attempts)
+    if lane.usual_latency is not None:
+        return Deck([Taken(lane.usual_latency)])
+    low, usual, high = (
+        FIRST_LATENCY + PER_TOKEN * tokens / share.requests for tokens in (share.short, share.written, share.most)
+    )
+    return Deck([Taken(usual)], (low / usual, high / usual))
 
 
 def _guessed(task: Task, template: RequestTemplate) -> float:

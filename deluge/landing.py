@@ -24,8 +24,6 @@ class Landing(Spreading):
         self.running -= 1
         lane = flight.lane
         lane.release(now)
-        if not flight.polling:
-            lane.occupied += now - flight.started_at
         if self.running == 0:
             self.ramp.ended(now)
         response = outcome.response
@@ -85,6 +83,7 @@ class Landing(Spreading):
                 lane.good(flight, response.usage.output_tokens, now)
                 if lane.suspects or lane.blocked is not None:
                     self._reopen(lane)
+            _remember(flight, now, 0.0, again=outcome.misfit is not None and task.repairs < task.call.max_repairs)
             if outcome.misfit is not None:
                 self._unfit(flight, outcome, outcome.misfit, now)
             else:
@@ -127,6 +126,7 @@ class Landing(Spreading):
             else:
                 other = self._hop(flight, outcome, verdict, now)
         again = other is not None or wait is not None
+        _remember(flight, now, wait or 0.0, again=other is None and wait is not None)
         self.tracker.attempt_failed(verdict.kind, will_retry=again, possibly_billed=task.attempts[-1].possibly_billed)
         if again:
             self._say_retry(task, verdict, 0.0 if other else wait or 0.0)
@@ -180,3 +180,12 @@ class Landing(Spreading):
             "attempt": f"{len(task.attempts)}/{task.call.policy.max_attempts}", "status": attempt.status_code,
             "retry_in": round(wait, 3), "request_id": attempt.request_id,
         }))
+
+
+def _remember(flight: Flight, now: float, wait: float, again: bool) -> None:
+    """What the attempt took, for estimates. A job that is polled held its slot for moments only."""
+    took = now - flight.started_at
+    if flight.polling:
+        flight.lane.experience.add(0.0, took + wait, again)
+    else:
+        flight.lane.experience.add(took, wait, again)

@@ -8,6 +8,7 @@ from heapq import heapify, heappop, heappush, heapreplace
 from random import Random
 
 from deluge.dialects._rate_limits import RateLimitInfo
+from deluge.experience import Experience
 from deluge.limits import (
     Adaptation, Bucket, BucketMaker, Claim, Counting, LaneHealth, LaneNotice, LaneQuota, MIN_WAIT, Mode, Ramp, Slots,
     TokenEstimator,
@@ -20,7 +21,6 @@ from deluge.wire import Verdict
 
 PROBE_AFTER = 300.0  # seconds after which one prompt tries a blocklisted model again
 NEVER = float("inf")
-MEMORY = 0.995  # what a good reply still weighs in the seconds of a slot when the next one comes
 Leases = Callable[[str, "str | None"], BucketMaker]
 
 
@@ -53,13 +53,14 @@ class Lane:
     ``holder``: the task that was refused; it keeps its turn until it starts or ends.
     ``blocked``: the verdict that blocklisted it; ``probe``: the task that tries whether it still holds.
     ``quota``: its limits, given and learned; ``adaptive``: how many may be in flight; ``latency``: of good replies, in
-    seconds, 0.0 before the first. ``latest``: the switch of its latest start.
+    seconds, 0.0 before the first; ``experience``: what attempts took, for estimates; ``usual_latency``: what the
+    catalog says of it, where it does. ``latest``: the switch of its latest start.
     """
 
     __slots__ = (
         "model", "api_key", "quota", "health", "ramp", "adaptive", "estimator", "running", "slots", "exempt",
         "shared_requests", "waiting", "holder", "retry_at", "refusal", "suspects", "blocked", "blocked_at", "probe",
-        "closed_until", "latency", "longest", "occupied", "answered", "auto", "latest", "_busy_since",
+        "closed_until", "latency", "experience", "usual_latency", "auto", "latest", "_busy_since",
         "_opening", "_settings", "_own_tokens", "_turns", "_gone", "_joined",
     )
 
@@ -88,8 +89,7 @@ class Lane:
         self.adaptive = Slots(self._most_slots(settings.slots), rules, settings.auto_slots or slots == AUTO)
         self.latency = self._busy_since = 0.0
         self.latest: Departure | None = None
-        self.longest = self.occupied = 0.0  # the longest good reply; seconds that slots were taken, failures included
-        self.answered = 0.0
+        self.experience, self.usual_latency = Experience(), model.latency if own_address else None
         self.running = 0
         self.waiting = 0
         self.holder: Task | None = None
@@ -244,20 +244,12 @@ class Lane:
     def good(self, flight: Flight, output_tokens: int, now: float) -> None:
         """A good reply has just come; its slot is free already."""
         latency = now - flight.started_at
-        self.answered = MEMORY * self.answered + 1.0
-        self.occupied *= MEMORY
-        self.longest = max(self.longest, latency)
         self.latency += (latency - self.latency) * (0.1 if self.latency else 1.0)
         self.ramp.good()
         rpm = self.quota.requests_per_minute
         self.adaptive.good(self.running + 1, latency, output_tokens, now, 0.0 if rpm is None else rpm / 60.0 * self.latency)
         if self._opening:
             self._open(now)
-
-    @property
-    def seconds_each(self) -> float:
-        """Seconds of a slot that one answer has taken, with the attempts that failed before it; 0.0 before the first."""
-        return self.occupied / self.answered if self.answered else 0.0
 
     def _open(self, now: float) -> None:
         """The first good reply of a lane that its provider leads: whatever the headers said is known by now."""

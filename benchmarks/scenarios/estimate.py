@@ -33,7 +33,8 @@ def once(profile: str, slots: int, count: int) -> dict:
         usage = client.status().usage
     assert not any(answer.is_error for answer in answers)
     return {
-        "wall": wall, "said": made.seconds, "limited_by": made.limited_by, "tokens": usage.total_tokens,
+        "wall": wall, "said": made.seconds, "low": made.seconds_low, "high": made.seconds_high,
+        "before": before.seconds, "limited_by": made.limited_by, "tokens": usage.total_tokens,
         "expected": made.input_tokens + made.output_tokens, "unlearned": before.input_tokens + before.output_tokens,
     }
 
