@@ -46,16 +46,17 @@ class Experience:
     def attempts(self) -> list[Taken]:
         """All that are kept, oldest first.
 
-        Where answers have become slower or faster meanwhile, all are as much slower or faster: the median of the latest
-        ones says so, which nothing rare can move.
+        Where answers have become slower or faster meanwhile, those of before are made as much slower or faster: by the
+        medians of each so many, which nothing rare can move.
         """
         held, off, again = self._in_order()
-        final = [seconds for seconds, more in zip(held, again) if not more]
-        if not final:
-            return list(map(Taken, held, off, again))
-        usual = _median(final)
-        drift = _median(final[-RECENT:]) / usual if usual > 0.0 else 1.0
-        return [Taken(seconds if more else seconds * drift, rest, more) for seconds, rest, more in zip(held, off, again)]
+        blocks = [range(max(0, end - RECENT), end) for end in range(len(held), 0, -RECENT)]
+        medians = [_median([held[at] for at in block if not again[at]]) for block in blocks]  # the latest first
+        for block, median in zip(blocks[1:], medians[1:]):
+            drift = medians[0] / median if median > 0.0 and medians[0] > 0.0 else 1.0
+            for at in block:
+                held[at] *= 1.0 if again[at] else drift
+        return list(map(Taken, held, off, again))
 
     def _in_order(self) -> tuple[list[float], list[float], list[bool]]:
         at = self._at if len(self._again) == KEPT else 0
@@ -64,4 +65,4 @@ class Experience:
 
 
 def _median(values: list[float]) -> float:
-    return sorted(values)[len(values) // 2]
+    return sorted(values)[len(values) // 2] if values else 0.0

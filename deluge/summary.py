@@ -96,7 +96,7 @@ def _estimate(now: StatusSnapshot, made: Estimate | None) -> str:
     """What had been expected of a run that nothing was resumed of and nothing left out of."""
     if made is None or now.resumed or now.cancelled or now.failed_by_kind.get("budget"):
         return ""
-    return f"{made.input_tokens:,} in | {made.output_tokens:,} out, {_range(made)}, {seconds(made.seconds)}"
+    return f"{made.input_tokens:,} in | {made.output_tokens:,} out, {_range(made)}, {_times(made)}"
 
 
 def _range(made: Estimate) -> str:
@@ -104,6 +104,12 @@ def _range(made: Estimate) -> str:
         return "cost unknown"
     text = f"{money(made.cost)} ({money(made.cost_low)} to {money(made.cost_high)})"
     return text + (f", {_counted(made.unpriced, 'prompt')} unpriced" if made.unpriced else "")
+
+
+def _times(made: Estimate) -> str:
+    """The time, and from where to where when that is not the same."""
+    said, low, high = (seconds(value) for value in (made.seconds, made.seconds_low, made.seconds_high))
+    return said if low == said == high else f"{said} ({low} to {high})"
 
 
 def estimate_lines(made: Estimate) -> str:
@@ -114,7 +120,7 @@ def estimate_lines(made: Estimate) -> str:
     lines = (
         ("prompts", looked), ("tokens", f"{made.input_tokens:,} in | {made.output_tokens:,} out expected, "
                                         f"{made.most_output_tokens:,} at most"),
-        ("cost", _range(made)), ("time", f"{seconds(made.seconds)}{by}"), ("by", how),
+        ("cost", _range(made)), ("time", f"{_times(made)}{by}"), ("by", how),
     )
     return "".join(f"{word:<12}{text}\n" for word, text in lines)
 

@@ -10,8 +10,9 @@ from rehearsing import client_of
 
 from deluge import ConfigError, Estimate, LLMClient, Limits, SamplingParams
 from deluge.cli import main
+from deluge.models.registry import get_model
 from deluge.summary import estimate_lines
-from deluge.testing import RehearsalServer
+from deluge.testing import PROFILES, Fault, RehearsalServer
 
 PROMPTS = [f"What do you think of the number {n}? " * (1 + n % 4) for n in range(200)]
 FREE = {"max_requests_per_minute": None, "max_tokens_per_minute": None, "progress": None}
@@ -107,6 +108,37 @@ def test_what_was_answered_is_learned_from():
             assert estimate.output_tokens == pytest.approx(usage.output_tokens, rel=0.1)
             assert estimate.cost == pytest.approx(cost, rel=0.1)
         assert made.seconds > 10 * 0.04 and made.limited_by == "slots"
+
+
+@pytest.mark.parametrize("name", ["echo", "slow", "flaky", "limited", "embed", "rerank"])
+def test_the_rows_of_the_rehearsal_models_say_how_long_they_are_made_to_take(name):
+    profile, row = PROFILES[f"rehearsal-{name}"], get_model(f"rehearsal-{name}")
+    usual = sum(profile.latency.seconds((at + 0.5) / 1_000) for at in range(1_000)) / 1_000
+    tries = 1 / (1 - sum(profile.faults.values()))
+    hangs = sum(share * kind.seconds for kind, share in profile.faults.items() if isinstance(kind, Fault))
+    assert row.latency == pytest.approx(tries * (usual + hangs), rel=0.02)
+
+
+def test_before_any_answer_the_time_is_of_short_answers_and_of_the_longest():
+    made = silent(max_concurrent_requests=10, max_new_tokens=100).estimate(PROMPTS)
+    rounds = 20
+    assert (made.seconds_low, made.seconds, made.seconds_high) == pytest.approx(
+        (rounds * (0.5 + 0.02), rounds * (0.5 + 50 * 0.02), rounds * (0.5 + 100 * 0.02)))
+    row = silent("rehearsal-slow", max_concurrent_requests=10).estimate(PROMPTS)
+    assert row.seconds_low == row.seconds == row.seconds_high == pytest.approx(rounds * get_model("rehearsal-slow").latency)
+    assert "s (10.4 s to 50.0 s)" in estimate_lines(made) and "(" not in estimate_lines(row).partition("time")[2]
+
+
+def test_failures_and_their_waits_are_in_the_time():
+    with silent("rehearsal-echo", max_concurrent_requests=20) as client:
+        client.process_prompts([f"[[fault 500 x1]] {n}" for n in range(20)])
+        [lane] = client._engine.scheduler.lanes.values()
+        attempts = lane.experience.attempts()
+        assert len(attempts) == 40 and [attempt.again for attempt in attempts].count(True) == 20
+        assert all(attempt.held > 0.0 and (attempt.off > 0.0) == attempt.again for attempt in attempts)
+        made = client.estimate(PROMPTS)
+        assert made.seconds_low < made.seconds < made.seconds_high
+        assert made.seconds > 400 / 20 * 0.04, "two attempts for each prompt"
 
 
 def test_the_command(tmp_path, capsys):
