@@ -13,7 +13,9 @@ ALIKE = [Taken(1.0)]
 FLAKY = [Taken(0.05)] * 900 + [Taken(0.05, 0.3, True)] * 97 + [Taken(5.0, 0.2, True)] * 3
 
 
-@pytest.mark.parametrize("prompts, slots, seconds", [(1, 10, 1), (10, 10, 1), (11, 10, 2), (1_000_000, 100, 10_000), (0, 5, 0)])
+@pytest.mark.parametrize("prompts, slots, seconds", [
+    (1, 10, 1), (10, 10, 1), (11, 10, 2), (1_000_000, 100, 10_000), (0, 5, 0),
+])
 def test_answers_that_are_all_alike_go_in_rounds(prompts, slots, seconds):
     assert Deck(ALIKE).duration(prompts, slots) == (seconds, seconds, seconds)
     assert Deck(ALIKE, (0.5, 3.0)).duration(prompts, slots) == (seconds / 2, seconds, seconds * 3)

@@ -21,7 +21,8 @@ FLOORS = {
     "router": 5, "tracker": 5, "handles": 5, "courier": 5, "worker": 5,
     "calls": 5, "summary": 5, "plan": 5, "rowplan": 5, "endpoints": 5, "lifecycle": 5, "crew": 5, "lobby": 5,
     "readings": 5, "journaling": 5, "stepping": 5, "landing": 5, "surroundings": 5, "showing": 5, "waiting": 5,
-    "fetching": 5, "leasing": 5, "sharing": 5, "budget": 5, "spending": 5, "estimates": 5, "duration": 5, "experience": 5, "options": 5, "lookup": 5,
+    "fetching": 5, "leasing": 5, "sharing": 5, "budget": 5, "spending": 5, "estimates": 5,
+    "duration": 5, "experience": 5, "options": 5, "lookup": 5,
     # 4 edges
     "transport": 4, "caches": 4, "progress": 4, "mcp": 4, "journal": 4, "quota": 4, "worklist": 4, "coroutines": 4,
     # 3 dialects
