@@ -22,17 +22,21 @@ WORDS = {"requests": "requests", "tokens": "tokens", "input_tokens": "input-toke
 
 
 class Account(Story):
-    """A story that tells itself: every flight reaches a limiter, and comes back with an answer or a 429."""
+    """A story that tells itself: every flight reaches a limiter, and comes back with an answer or a 429.
+
+    ``busy``: the provider is; now and then nothing comes in for so many seconds, and starts leave a little late.
+    """
 
     def __init__(
         self, limits: RateLimits | Mapping[str, RateLimits], *, seed: int = 1, latency: float | Mapping[str, float] = 0.3,
-        tokens: tuple[int, int] = (20, 60), refusal: float = 0.02, **story: Any,
+        tokens: tuple[int, int] = (20, 60), refusal: float = 0.02, busy: float = 0.0,
+        **story: Any,
     ) -> None:
         super().__init__(seed=seed, **story)
         self.rng = Random(seed)
         per_model = limits if isinstance(limits, Mapping) else {"a": limits}
         self.limiters = {name: Limiter(given, self.now) for name, given in per_model.items()}
-        self.latency, self.usage, self.refusal = latency, Usage(*tokens), refusal
+        self.latency, self.usage, self.refusal, self.busy = latency, Usage(*tokens), refusal, busy
         self.began = self.now
         self.accepted: list[tuple[float, str]] = []
         self.refused: list[float] = []
@@ -82,7 +86,7 @@ class Account(Story):
     def step(self) -> list[int]:
         started = super().step()
         for flight in self.flying:
-            self.later(self.rng.uniform(0.0005, 0.01), lambda flight=flight: self._arrive(flight))
+            self._send(flight) if not self.busy else self._send_late(flight)
         self.flying.clear()
         self.scheduler.messages = []
         return started
@@ -104,6 +108,25 @@ class Account(Story):
     def share_429(self) -> float:
         """Of all requests that were sent."""
         return len(self.refused) / max(1, len(self.arrived))
+
+    def _send(self, flight: Flight) -> None:
+        self.later(self._awake(self.rng.uniform(0.0005, 0.01)), lambda: self._arrive(flight))
+
+    def _send_late(self, flight: Flight) -> None:
+        flight.switch.sent_at = 0.0
+
+        def leave() -> None:
+            flight.switch.sent_at = self.now
+            self._send(flight)
+
+        self.later(self.rng.uniform(0.0, 0.2 * self.busy), leave)
+
+    def _awake(self, delay: float) -> float:
+        """That delay, or until the machine has time again."""
+        at = self.now + delay
+        if self.busy and int(at / self.busy) % 8 == 0:
+            at = (int(at / self.busy) + 1) * self.busy
+        return at - self.now
 
     # ---- the provider
 

@@ -181,7 +181,7 @@ def test_retry_after_delays_its_own_prompt_only(rehearsal: RehearsalServer) -> N
 def test_limits_of_the_provider_are_kept_with_429s() -> None:
     from deluge.testing import RateLimits
 
-    with RehearsalServer(latency=0.0, limits=RateLimits(requests=50, per=1.0, headers=False)) as server:
+    with RehearsalServer(latency=0.0, limits=RateLimits(requests=50, per=1.0)) as server:
         with client_of(server) as client:
             answers = client.process_prompts([f"p {n}" for n in range(150)])
         assert all(answer.completion for answer in answers)

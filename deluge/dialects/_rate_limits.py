@@ -36,7 +36,7 @@ _NAMES: tuple[tuple[str, float | None, str, str, str], ...] = tuple(
 class Quota:
     """One limit. ``counter`` is requests, tokens, input_tokens or output_tokens.
 
-    ``reset_in`` and ``window`` are seconds.
+    ``reset_in`` and ``window`` are seconds; ``dated``: the reset was a time of the provider's clock.
     """
 
     counter: str
@@ -44,6 +44,7 @@ class Quota:
     remaining: float | None = None
     reset_in: float | None = None
     window: float | None = None
+    dated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,10 @@ def rate_limits(headers: Mapping[str, str], now: float = 0.0) -> RateLimitInfo:
     found = None
     for counter, window, limit, remaining, reset in _NAMES:
         if remaining in headers:
+            until = headers.get(reset)
             quota = Quota(
-                counter, _number(headers.get(limit)), _number(headers[remaining]),
-                seconds_until(headers.get(reset), now), window,
+                counter, _number(headers.get(limit)), _number(headers[remaining]), seconds_until(until, now), window,
+                window is None and until is not None and _is_moment(until),
             )
             found = [quota] if found is None else [*found, quota]
     return NOTHING_SAID if found is None else RateLimitInfo(tuple(found))
@@ -96,6 +98,11 @@ def seconds_until(text: str | None, now: float) -> float | None:
     if duration:
         return sum(float(value) * unit for value, unit in zip(duration.groups(), _UNITS) if value)
     return _until_date(text, now)
+
+
+def _is_moment(text: str) -> bool:
+    """Whether it is a time and no number of seconds."""
+    return "-" in text or (text.strip().isdecimal() and len(text.strip()) > 9)
 
 
 def _until_date(text: str, now: float) -> float | None:

@@ -16,7 +16,8 @@ from deluge.limits.health import LaneHealth
 from deluge.limits.ledger import MIN_WAIT, Mode, Reservation
 from deluge.limits.notices import LaneNotice
 from deluge.limits.pace import Pace, Ramp
-from deluge.limits.quota import Claim, Counting, LaneQuota
+from deluge.limits.claims import Claim
+from deluge.limits.quota import Counting, LaneQuota
 from deluge.adaptation import Adaptation, CooldownRules
 from deluge.limits.slots import Slots
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from deluge.dialects._rate_limits import Quota
-from deluge.limits.ledger import MIN_WAIT, UNLIMITED
+from collections.abc import Iterable
 
-MINUTE, DAY = 60.0, 86_400.0
+from deluge.dialects._rate_limits import Quota
+from deluge.limits.claims import Later, least_gain
+from deluge.limits.ledger import MIN_WAIT, UNLIMITED
+from deluge.limits.window import MINUTE, WindowGuess
+
+DAY = 86_400.0
 SLICE = 5.0  # seconds: a minute's limit that is whole again within so few is given out in slices
 TOLERANCE = 1.5  # seconds by which a reset may be rounded
 BELIEVED = 60.0  # seconds: a reset that is further away is believed for so long, then a 429 has to say it
@@ -13,6 +17,7 @@ RESERVE = 0.02  # seconds of refill that are left: requests overtake each other 
 MARGIN = 0.005  # seconds on top of a reset
 SAME = 0.25  # seconds: two resets that are closer are one
 PATIENCE = 1.0  # seconds for which all readings have to be higher before the level rises to the lowest of them
+AGREE = 3  # … and how many there have to be
 
 
 def window_of(quota: Quota) -> float:
@@ -31,13 +36,16 @@ class Gauge:
 
     ``refills``: the level rises all the time (the reset is the time until it is full); otherwise it jumps at the reset,
     and after that nothing is known until the next reading. ``sliced``: it jumps every few seconds.
+    ``window``: its seconds; a minute may turn out to be less, where the header's name does not say it.
     """
 
     __slots__ = ("limit", "window", "level", "refills", "sliced", "reset_at", "told", "heard_at", "remaining",
-                 "_at", "_grow", "_higher", "_judge_at")
+                 "counter", "_guess", "_at", "_grow", "_higher", "_highers", "_judge_at", "_spare", "_sent_at")
 
-    def __init__(self, window: float, grow: float) -> None:
+    def __init__(self, counter: int, window: float, grow: float) -> None:
+        self.counter = counter
         self.window = window
+        self._guess: WindowGuess | None = None
         self.limit: float | None = None  # as far as it is believed
         self.told: float | None = None  # what the latest reply said
         self.remaining: float | None = None  # by the latest reply
@@ -46,7 +54,9 @@ class Gauge:
         self.reset_at = UNLIMITED
         self.heard_at = 0.0
         self._at = self._judge_at = 0.0
-        self._higher = UNLIMITED
+        self._higher, self._highers = UNLIMITED, 0
+        self._spare = 0.0  # of the latest reading, without what came after it
+        self._sent_at = -UNLIMITED  # when the request left that brought it
         self._grow = grow
 
     def __repr__(self) -> str:
@@ -58,10 +68,27 @@ class Gauge:
         """What a second brings, where the limit is known; else 0.0."""
         return self.limit / self.window if self.limit else 0.0
 
-    def hear(self, quota: Quota, since: float, sent_at: float, now: float, exact: bool = False) -> None:
+    @property
+    def per_minute(self) -> float | None:
+        """The limit of a minute, as far as it is believed."""
+        return None if self.limit is None else self.limit * MINUTE / self.window
+
+    def guess_window(self, quota: Quota, accepted: Iterable[tuple[float, int]], sent_at: float, now: float) -> None:
+        """Looks how long the window is, where the header does not name it and its reset needs no second clock.
+
+        ``accepted``: when requests left that were answered, and what they took of this counter.
+        """
+        remaining, reset = quota.remaining, quota.reset_in
+        unnamed = quota.window is None and not quota.dated and self.window <= MINUTE
+        if unnamed and quota.limit and remaining is not None and reset:
+            guess = self._guess = self._guess or WindowGuess()
+            guess.hear(quota.limit, remaining, reset, accepted, sent_at, now)
+            self.window = guess.seconds
+
+    def hear(self, quota: Quota, later: Later, sent_at: float, now: float, exact: bool = False) -> None:
         """A reading, brought by a request that was sent at that time.
 
-        ``since``: what was started after it. ``exact``: nothing else was under way.
+        ``later``: what has left after it, or has not left yet. ``exact``: nothing else was under way.
         """
         if quota.limit:
             self._believe(quota.limit, now)
@@ -72,19 +99,36 @@ class Gauge:
         before = self.at(now)
         self._classify(remaining, reset)
         self.remaining = remaining
-        level = remaining - since
+        self._spare = remaining - sum(amounts[self.counter] for _, amounts in later)
         if self.refills:
-            level += self.rate * max(0.0, now - sent_at)
+            if sent_at < self._sent_at:  # a later one is known: it says more, however long this answer took
+                return
+            level = remaining + least_gain(later, self.counter, self.rate, now)
             self.reset_at = UNLIMITED
         else:
+            level = self._spare
             self.reset_at = UNLIMITED if reset is None else self._reset_at(sent_at + min(reset, BELIEVED) + MARGIN)
             if self.reset_at <= now:
                 level, before = UNLIMITED, UNLIMITED
-        self._at, self.level = now, self._merged(level, UNLIMITED if exact and not self.sliced else before, now)
+        self._sent_at = sent_at
+        if exact and not self.sliced:
+            before = UNLIMITED
+        self._at, self.level = now, self._merged(level, before, now)
+
+    @property
+    def half_is_left(self) -> bool:
+        """Whether the latest reading left half of the limit."""
+        return self.remaining is not None and self.limit is not None and self.remaining >= 0.5 * self.limit
+
+    def reset_in(self, now: float) -> float:
+        """Seconds until all should have come back, as the latest reading said; a whole window where it said nothing."""
+        if self.refills or self.reset_at == UNLIMITED:
+            return self.window
+        return max(MIN_WAIT, self.reset_at - now) if self.reset_at > now else 0.0
 
     def may_probe(self, need: float) -> bool:
         """Whether one request may ask what is left, while nothing is under way: the latest reading left room for it."""
-        return not self.sliced and self.remaining is not None and self.remaining >= need
+        return not self.sliced and self._spare >= need
 
     def _reset_at(self, at: float) -> float:
         """The provider counts from when a request arrived, which is a little later than it was sent."""
@@ -92,15 +136,21 @@ class Gauge:
         return max(at, before) if before < UNLIMITED and abs(before - at) < SAME else at
 
     def _merged(self, level: float, before: float, now: float) -> float:
-        """A lower reading counts at once. Requests overtake each other, so that a higher one may be an error."""
+        """A lower reading counts at once. Requests overtake each other, so that a higher one may be an error.
+
+        Several have to agree, for a while. What counts of them is what is left when all that left later came in after
+        the reading and nothing was refilled since: the provider may have been busy, and have seen them late.
+        """
         if level <= before or before == UNLIMITED:
-            self._higher, self._judge_at = UNLIMITED, now + PATIENCE
-            return level
-        self._higher = min(self._higher, level - before)
-        if now < self._judge_at:
+            self._higher, self._highers = UNLIMITED, 0
+            return min(level, self._spare) if before == UNLIMITED and self.refills else level
+        if not self._highers:
+            self._judge_at = now + PATIENCE
+        self._higher, self._highers = min(self._higher, self._spare - before), self._highers + 1
+        if now < self._judge_at or self._highers < AGREE:
             return before
-        level = before + self._higher
-        self._higher, self._judge_at = UNLIMITED, now + PATIENCE
+        level = before + max(0.0, self._higher)
+        self._higher, self._highers = UNLIMITED, 0
         return level
 
     def at(self, now: float) -> float:
@@ -135,6 +185,10 @@ class Gauge:
         if limit is None or reset is None:
             self.refills = limit is not None
             self.sliced = False
+            return
+        if self._guess is not None and self.window < MINUTE:  # one of a few seconds is a slice of its minute
+            self.refills = self._guess.refills
+            self.sliced = not self.refills
             return
         full_in = (limit - remaining) * self.window / limit
         if self.remaining is not None and min(full_in, reset) > 0.9 * self.window:

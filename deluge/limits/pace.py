@@ -179,9 +179,9 @@ class Pace:
         if self.rate:
             self._taken += 1
             late = now - self._rules.pace_credit
-            self._due = max(self._due, late) + 1.0 / self.rate
+            self._due = min(now, max(self._due, late)) + 1.0 / self.rate  # one that went before it was due is no debt
             if self.tokens:
-                self._tokens_due = max(self._tokens_due, late) + tokens / self._token_rate
+                self._tokens_due = min(now, max(self._tokens_due, late)) + tokens / self._token_rate
 
     def corrected(self, difference: int) -> None:
         """A reservation turned out to be so many tokens too small (or, below zero, too large)."""
@@ -195,7 +195,10 @@ class Pace:
         if lower:
             self.rate = self._ceiling = min(self.rate, self._top)
         elif self.rate and self.pinned and self._ceiling >= self.rate:
-            self.rate = self._ceiling = self._top or self.rate
+            before = self.rate
+            self.rate = self._ceiling = self._top or before
+            for name in ("_due", "_tokens_due"):  # what was taken already is paid off at the new rate
+                setattr(self, name, min(getattr(self, name), now + (getattr(self, name) - now) * before / self.rate))
 
     def pin(self, now: float) -> None:
         """The provider's headers say that it slices."""

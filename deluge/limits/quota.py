@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 
 from deluge.dialects._rate_limits import RateLimitInfo
 from deluge.limits.bucket import Bucket, BucketMaker, QuotaBucket
-from deluge.limits.gauge import MINUTE, Gauge, window_of
+from deluge.limits.claims import NOTHING, Amounts, Claim, Claims
+from deluge.limits.gauge import Gauge, window_of
 from deluge.limits.ledger import UNLIMITED, Mode, Reservation
 from deluge.limits.pace import Pace
+from deluge.limits.window import MINUTE
 from deluge.adaptation import Adaptation
 from deluge.models.model import Limits, Model
 from deluge.status import LimitingFactor
 from deluge.usage import Usage
 
-Amounts = tuple[int, int, int, int]  # requests, tokens, input and output, in the order of COUNTERS
 COUNTERS = ("requests", "tokens", "input_tokens", "output_tokens")
 REQUESTS, TOKENS, INPUT, OUTPUT = range(4)
-KEPT = 16_384  # claims that are remembered at most
-NOTHING: Amounts = (0, 0, 0, 0)
 LITTLE = 0.5  # of a limit: when less than that is left, headers are read more often
 
 
@@ -60,17 +58,6 @@ class Counting:
 _PLAIN = Counting()
 
 
-class Claim:
-    """What one attempt takes of its lane: the amounts as far as they are known, and the reservations."""
-
-    __slots__ = ("amounts", "own", "closed")
-
-    def __init__(self, amounts: Amounts, own: tuple[Reservation, ...]) -> None:
-        self.amounts = amounts
-        self.own = own
-        self.closed = False
-
-
 class LaneQuota:
     """Requests and tokens of one lane, all of its limits together or none.
 
@@ -79,8 +66,8 @@ class LaneQuota:
     the quota is shared they are fed with leases.
     """
 
-    __slots__ = ("given", "buckets", "learned", "gauges", "pace", "counting", "refusal", "listen_at", "open", "_rules",
-                 "_shared", "_claims", "_make")
+    __slots__ = ("given", "buckets", "learned", "gauges", "pace", "counting", "refusal", "listen_at", "claims", "_rules",
+                 "_shared", "_make")
 
     def __init__(self, given: Limits, shared: tuple[float | None, float | None], mode: Mode, rules: Adaptation,
                  counting: Counting = _PLAIN, make: BucketMaker | None = None) -> None:
@@ -102,8 +89,7 @@ class LaneQuota:
         self.pace = Pace(self.requests_per_minute, self.tokens_per_minute, rules)
         self.refusal: LimitingFactor | None = None
         self.listen_at = 0.0  # when headers are read again
-        self.open = 0  # claims of which it is not known yet what they took
-        self._claims: deque[Claim] = deque(maxlen=KEPT)  # in the order of their starts, from the oldest that is open
+        self.claims = Claims()
 
     @property
     def requests_per_minute(self) -> float | None:
@@ -118,7 +104,7 @@ class LaneQuota:
     def told(self, counter: int) -> float | None:
         """The provider's limit per minute, as far as it is believed."""
         gauge = self.gauges.get((counter, MINUTE))
-        return None if gauge is None else gauge.limit
+        return None if gauge is None else gauge.per_minute
 
     @property
     def promised(self) -> Limits:
@@ -141,17 +127,19 @@ class LaneQuota:
         if not (self.buckets or self.gauges or self.pace.rate):
             return 0.0
         wait = self.pace.check(now)
-        if wait > 0.0:
+        if wait > 0.0 and not (self.pace.pinned and self._may_ask()):
             self.refusal = "requests/min" if self.pace.pinned else "cooldown"
             return wait
         amounts = self.counting.expected(tokens_in, tokens_out, most)
         for (counter, _), gauge in self.gauges.items():
             wait = gauge.wait(amounts[counter], now)
-            if wait > 0.0 and (self.open or not gauge.may_probe(amounts[counter])):
+            if wait > 0.0 and (self.claims.open or not gauge.may_probe(amounts[counter])):
                 self.refusal = "requests/min" if counter == REQUESTS else "tokens/min"
                 return wait
         for bucket, counter in self.buckets:
             wait = bucket.check(amounts[counter], now)
+            if bucket is self.learned and wait > 0.0 and not self.claims.open:
+                wait = min(wait, self._reset_in(now))
             if wait > 0.0:
                 self.refusal = "requests/min" if counter == TOKENS and bucket.lacks_requests(now) else "tokens/min"
                 return wait
@@ -166,11 +154,8 @@ class LaneQuota:
         self.pace.took(now, amounts[TOKENS])
         for (counter, _), gauge in self.gauges.items():
             gauge.level -= amounts[counter]
-        claims, claim = self._claims, Claim(amounts, own)
-        while claims and claims[0].closed:
-            claims.popleft()
-        claims.append(claim)
-        self.open += 1
+        claim = Claim(amounts, own, now)
+        self.claims.add(claim)
         return claim
 
     def sent(self, claim: Claim, at: float) -> None:
@@ -189,15 +174,15 @@ class LaneQuota:
         used = self.counting.used(usage, most)
         for (bucket, counter), reservation in zip(self.buckets, claim.own):
             bucket.settle(reservation, used[counter], now)
+        if usage.total_tokens and self.gauges:
+            self.claims.answered(claim, used)
         if self.learned is not None and len(claim.own) < len(self.buckets):  # it was there before that limit was known
             self.learned.charge(0, used[TOKENS] - claim.amounts[TOKENS], now)
         self._correct(claim, used)
 
     def close(self, claim: Claim) -> None:
         """Nothing more will be known of it."""
-        if not claim.closed:
-            claim.closed = True
-            self.open -= 1
+        self.claims.close(claim)
 
     def _correct(self, claim: Claim, used: Amounts) -> None:
         was = claim.amounts
@@ -211,29 +196,30 @@ class LaneQuota:
         for (counter, _), gauge in self.gauges.items():
             gauge.level -= used[counter] - was[counter]
 
-    def _since(self, claim: Claim | None) -> list[int]:
-        """What was started after a claim, by counter."""
-        sums = [0, 0, 0, 0]
-        for later in reversed(self._claims):
-            if later is claim:
-                break
-            for counter, amount in enumerate(later.amounts):
-                sums[counter] += amount
-        return sums
+    def _may_ask(self) -> bool:
+        """Whether one request may go in spite of the pace, to see what is left: nothing is under way, and half was."""
+        return not self.claims.open and all(gauge.half_is_left for gauge in self.gauges.values())
+
+    def _reset_in(self, now: float) -> float:
+        """Seconds until one request may ask what is left though our own minute is not over: the provider's may be."""
+        if self._may_ask():
+            return 0.0
+        return max([0.0, *(gauge.reset_in(now) for gauge in self.gauges.values() if gauge.window <= MINUTE)])
 
     # ------------------------------------------------------------------ listening
 
     def hear(self, info: RateLimitInfo, claim: Claim | None, sent_at: float, now: float) -> bool:
         """What the headers of a reply say; True when a limit has changed by it."""
         before = self.limits()
-        since = self._since(claim)
-        low = False
+        later = self.claims.later_than(claim, sent_at)
+        low, alone = False, self.claims.is_alone(claim, sent_at)
         for quota in info.quotas:
             counter, window = key = COUNTERS.index(quota.counter), window_of(quota)
             gauge = self.gauges.get(key)
             if gauge is None:
-                gauge = self.gauges[key] = Gauge(window, self._rules.grow)
-            gauge.hear(quota, since[counter], sent_at, now, exact=not self.open)
+                gauge = self.gauges[key] = Gauge(counter, window, self._rules.grow)
+            gauge.guess_window(quota, self.claims.accepted(counter), sent_at, now)
+            gauge.hear(quota, later, sent_at, now, alone)
             low = low or gauge.level < LITTLE * (gauge.limit or 0.0)
         self.listen_at = now + (self._rules.listen_every * (0.4 if low else 1.0) if info else DEAF)
         self._adopt(now)
@@ -272,7 +258,7 @@ class LaneQuota:
                                (INPUT, limits.input_tokens_per_minute), (OUTPUT, limits.output_tokens_per_minute)):
             number = _number(limit)
             if number is not None and (counter, MINUTE) not in self.gauges:
-                gauge = self.gauges[counter, MINUTE] = Gauge(MINUTE, self._rules.grow)
+                gauge = self.gauges[counter, MINUTE] = Gauge(counter, MINUTE, self._rules.grow)
                 gauge.limit = gauge.told = number
                 gauge.heard_at = now
         self._adopt(now)
@@ -308,7 +294,7 @@ class LaneQuota:
         for counter, given in ((REQUESTS, _least(_number(self.given.requests_per_minute), self._shared[0])),
                                (TOKENS, _least(_number(self.given.tokens_per_minute), self._shared[1]))):
             gauge = self.gauges.get((counter, MINUTE))
-            bound = None if gauge is None or gauge.refills or gauge.sliced else gauge.limit
+            bound = None if gauge is None or gauge.refills or gauge.sliced else gauge.per_minute
             found.append(None if bound is None or (given is not None and given <= bound) else bound)
         return found[0], found[1]
 
@@ -317,7 +303,7 @@ class LaneQuota:
         if requests is None and tokens is None:
             return
         self.learned = self._make(requests, tokens, "rolling", "learned")
-        so_far = self._since(None)
+        so_far = self.claims.started()
         self.learned.charge(so_far[REQUESTS], so_far[TOKENS], now)
         self.buckets.append((self.learned, TOKENS))
 
