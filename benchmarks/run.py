@@ -17,8 +17,8 @@ from pathlib import Path
 import harness
 
 SCENARIOS = ("cpu", "latency1s", "lockstep", "tls", "latency50", "rolling", "million", "memory", "imports", "faults",
-             "ctrl_c", "coldstart", "journal", "kills", "quota", "reload", "cache", "estimate", "sliced", "burst", "reserved",
-             "changed", "headers")
+             "ctrl_c", "coldstart", "journal", "reopen", "kills", "quota", "reload", "cache", "estimate", "sliced", "burst",
+             "reserved", "changed", "headers")
 
 
 def parse() -> argparse.Namespace:

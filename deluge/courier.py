@@ -14,7 +14,7 @@ from deluge._log import Folder, event
 from deluge._log import logger as logger_of
 from deluge.journal.recorder import NEVER, Recorder
 from deluge.response import APIResponse
-from deluge.tasks import Task
+from deluge.tasks import Call, Task
 
 logger = logger_of("courier")
 _retries = logger_of("retry")
@@ -27,7 +27,8 @@ MOST = 256  # deliveries whose records go out in one write
 HOLD = 0.05  # seconds that a response waits, at most, for others to be written with
 CROWD = 2  # deliveries in one go from which there is load
 BREATH = 0.0005  # seconds
-RECORDED_BREATH = 0.002  # where records are written: a write for each prompt would cost as much as all else
+LONG_BREATH = 0.003  # where one call has many more prompts under way, so that nobody waits for just the next answer
+MANY = 32  # prompts under way
 
 _LOOK = 0.05  # seconds between looks at whether the courier still runs
 SLICE = 0.2  # seconds: a signal that comes right before a thread begins to wait is seen only when the wait ends
@@ -109,34 +110,62 @@ class Courier:
 def _run(jobs: queue.SimpleQueue[_Job]) -> None:
     _here.yes = True
     _here.unsynced = set()
-    pairs: Pairs = []  # deliveries that came close together: their records go out in one write
+    emptied_at = 0.0
     while True:
         job = _next(jobs)
-        count = 0
         while True:
-            if isinstance(job, list):
-                pairs.extend(job)
-            if pairs and (len(pairs) >= MOST or not isinstance(job, list)):
-                _deliver(pairs)
-                pairs = []
-            if job is None:
+            count, call = _empty(jobs, job)
+            del job
+            if count == 0:
                 _say(_folder.flush())
                 return
-            if not isinstance(job, list):
-                _attend(job)
-            count += 1
+            now = time.monotonic()
+            pause = breath(count, call, now - emptied_at)
+            emptied_at = now
+            del call
+            if pause == 0.0:
+                break
+            time.sleep(pause)
             if jobs.empty():
-                _deliver(pairs)
-                pairs = []
-                if count < CROWD:
-                    break
-                count = 0
-                # under load each wake-up costs more than the delivery: let a few gather
-                time.sleep(RECORDED_BREATH if _here.unsynced else BREATH)
-                if jobs.empty():
-                    break
+                break
             job = jobs.get()
-        del job
+
+
+def _empty(jobs: queue.SimpleQueue[_Job], job: _Job) -> tuple[int, Call | None]:
+    """Does this job and all that stand behind it: how many there were, and the call of the last response.
+
+    Zero after the last job of all. The records of responses that stand together go out in one write.
+    """
+    pairs: Pairs = []
+    count = 0
+    while True:
+        count += 1
+        if isinstance(job, list):
+            pairs.extend(job)
+            if len(pairs) < MOST and not jobs.empty():
+                job = jobs.get()
+                continue
+        call = pairs[-1][0].call if pairs else None
+        _deliver(pairs)
+        pairs = []
+        if job is None:
+            return 0, None
+        if not isinstance(job, list):
+            _attend(job)
+        if jobs.empty():
+            return count, call
+        job = jobs.get()
+
+
+def breath(count: int, call: Call | None, seconds: float) -> float:
+    """How long to let responses gather, after so many jobs in so many seconds; 0.0 where nobody is in sight.
+
+    Each wake-up of this thread costs more than a delivery, and each write as much as a record. Where a call still has
+    many prompts under way, nobody waits for just the next one.
+    """
+    many = call is not None and len(call.unfinished) >= MANY
+    pause = LONG_BREATH if many else BREATH
+    return pause if count >= CROWD or many and count * pause >= CROWD * seconds else 0.0
 
 
 def _next(jobs: queue.SimpleQueue[_Job]) -> _Job:

@@ -13,7 +13,7 @@ from deluge.errors import ConfigError
 from deluge.journal.lock import Lock
 from deluge.journal.recorder import DURABLE, NEVER, Asked, Recorder
 from deluge.journal.rewrite import set_damaged_aside, sync_folder, tidied
-from deluge.journal.scan import ASIDE, BITS, CLAIMED, FAILED, Scan, noted, scan, scan_aside
+from deluge.journal.scan import ASIDE, BITS, CLAIMED, FAILED, Scan, outweighed, scan, scan_aside
 from deluge.journal.table import Table
 from deluge.record import record_line
 
@@ -73,6 +73,7 @@ class Journal(Recorder):
                     self._shelf = open(self._real + ".aside", "rb")
         except OSError as error:
             raise ConfigError(f"{self.path} cannot be written: {error.strerror}") from None
+        self._fresh = not self._found.table
         if self._new:
             sync_folder(self._real)
 
@@ -106,7 +107,7 @@ class Journal(Recorder):
     def find(self, asked: Asked, index: int, metadata: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """The record that answers this prompt already, with its index and metadata as they are in this input."""
         number = asked.mark
-        if not number:
+        if not number or self._fresh:
             return None
         with self._lock:
             value = self._found.table.get(number)
@@ -143,18 +144,30 @@ class Journal(Recorder):
         found = self._found
         self._forget_old()
         self._write_whole(b"".join(lines))
+        put, end = found.table.put, found.end
         for (asked, failed), line in zip(kept, lines):
             if not asked.mark:
                 found.loose += 1
             else:
-                value = found.end << BITS | CLAIMED | failed
-                before = noted(found.table, asked.mark, value)
-                gone = before >= 0 and not before & ASIDE
-                found.stale += gone
-                found.live += not gone
-                self._claimed += before < 0 or not before & CLAIMED
-            found.end += len(line)
+                value = end << BITS | CLAIMED | failed
+                before = put(asked.mark, value)
+                if before < 0:
+                    found.live += 1
+                    self._claimed += 1
+                else:
+                    self._replace(asked.mark, before, value)
+            end += len(line)
+        found.end = end
         self._mark_unsynced()
+
+    def _replace(self, mark: int, before: int, value: int) -> None:
+        """There was a line for this prompt already: one of the two is stale."""
+        found = self._found
+        before = outweighed(found.table, mark, before, value)
+        gone = not before & ASIDE
+        found.stale += gone
+        found.live += not gone
+        self._claimed += not before & CLAIMED
 
     def _write_whole(self, data: bytes) -> None:
         written = 0

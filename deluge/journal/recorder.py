@@ -53,13 +53,14 @@ class Recorder:
 
     def place(self, asked: Asked) -> None:
         """Numbers a prompt among its equals, in the order of the input."""
-        if asked.key is not None:
-            same = identity(asked.key, asked.row_id, 0)
+        key = asked.key
+        if key is not None:
+            same = identity(key, asked.row_id, 0)
             before = self._seen.put(same, 0)
             if before >= 0:
                 asked.occurrence = before + 1
                 self._seen.put(same, before + 1)
-                same = identity(asked.key, asked.row_id, asked.occurrence)
+                same = identity(key, asked.row_id, asked.occurrence)
             asked.mark = same
 
     def find(self, asked: Asked, index: int, metadata: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -38,7 +38,12 @@ class Scan:
 def noted(table: Table, identity: int, value: int) -> int:
     """Notes a line: the value that it replaces (-1: none). An error never replaces an answer: then it is its own."""
     before = table.put(identity, value)
-    if before >= 0 and value & FAILED and not before & (FAILED | ASIDE):
+    return before if before < 0 else outweighed(table, identity, before, value)
+
+
+def outweighed(table: Table, identity: int, before: int, value: int) -> int:
+    """Which of two values of a prompt, the second of which has just been noted, goes; the other one is in the table."""
+    if value & FAILED and not before & (FAILED | ASIDE):
         table.put(identity, before | value & CLAIMED)
         return value
     return before
