@@ -25,13 +25,15 @@ class Budget:
     """A cap (None: there is none), what was spent under it, and what the attempts under way may still cost.
 
     ``open``: how many of them there are; each of them may turn out cheaper, which leaves more for the others.
+    ``jobs``: what prompts of batch jobs were reserved at, by job and number, ``promised`` the sum; nobody waits for those.
     """
 
-    __slots__ = ("cap", "spent", "reserved", "open")
+    __slots__ = ("cap", "spent", "reserved", "open", "promised", "jobs")
 
     def __init__(self, dollars: float | None = None) -> None:
         self.cap = None if dollars is None else amount_of(dollars)
-        self.spent = self.reserved = self.open = 0
+        self.spent = self.reserved = self.open = self.promised = 0
+        self.jobs: dict[str, dict[int, int]] = {}
 
     def set_cap(self, dollars: float | None) -> None:
         """Another cap from now on; what was spent stays spent."""
@@ -48,16 +50,36 @@ class Budget:
 
     def fits(self, amount: int) -> bool:
         """Whether this much could be spent in addition."""
-        return self.cap is None or self.spent + self.reserved + amount <= self.cap
+        return self.cap is None or self.spent + self.reserved + self.promised + amount <= self.cap
 
     @property
     def left(self) -> int | None:
         """What is neither spent nor reserved; None without a cap. Below zero where estimates were too low."""
-        return None if self.cap is None else self.cap - self.spent - self.reserved
+        return None if self.cap is None else self.cap - self.spent - self.reserved - self.promised
+
+    def promise(self, job: str, number: int, amount: int) -> None:
+        """A prompt of a batch job may cost this much."""
+        self.promised += amount
+        self.jobs.setdefault(job, {})[number] = amount
+
+    def keeps(self, job: str, number: int) -> bool:
+        """Whether this prompt of a job is reserved here."""
+        return number in self.jobs.get(job, ())
+
+    def redeem(self, job: str, number: int, amount: int | None) -> None:
+        """A prompt of a job has cost this much (None: as it was reserved); once, and only where it was reserved."""
+        prompts = self.jobs.get(job, {})
+        if number in prompts:
+            reserved = prompts.pop(number)
+            self.promised -= reserved
+            self.spent += reserved if amount is None else amount
+        if not prompts:
+            self.jobs.pop(job, None)
 
     def __repr__(self) -> str:
         cap = "no cap" if self.cap is None else f"of ${self.cap / PER_DOLLAR:,.4f}"
-        return f"<Budget ${self.spent / PER_DOLLAR:,.4f} spent, ${self.reserved / PER_DOLLAR:,.4f} reserved {cap}>"
+        held = (self.reserved + self.promised) / PER_DOLLAR
+        return f"<Budget ${self.spent / PER_DOLLAR:,.4f} spent, ${held:,.4f} reserved {cap}>"
 
 
 class Charge:
@@ -100,6 +122,17 @@ def amount_of(dollars: float) -> int:
 def price_of(template: RequestTemplate, input_tokens: int, output_tokens: int, unknown_cost: float | None) -> int:
     """What a request of so many tokens is reserved at: at the price of its model and tier, else at ``unknown_cost``."""
     dollars = template.model.cost(Usage(input_tokens, output_tokens), template.options.service_tier)
+    return amount_of((unknown_cost or 0.0) if dollars is None else dollars)
+
+
+def batch_price_of(template: RequestTemplate, input_tokens: int, output_tokens: int, unknown_cost: float | None) -> int:
+    """The same in a batch. ``ConfigError`` when that price is not known, and nobody says what a request counts as."""
+    usage, model = Usage(input_tokens, output_tokens), template.model
+    dollars = model.cost(usage, "batch")
+    if dollars is None and model.cost(usage) == 0.0:
+        return 0
+    if dollars is None and unknown_cost is None:
+        check_priced(model, "batch", None)
     return amount_of((unknown_cost or 0.0) if dollars is None else dollars)
 
 

@@ -6,7 +6,7 @@ from array import array
 from typing import NamedTuple
 
 KEPT = 4_096  # attempts: enough that one in a thousand is among them
-RECENT = 256  # of them, which say how fast answers are now
+RECENT, BLOCK = 1_024, 256  # of them: how many say how fast answers are now, and how many are compared with them at once
 
 
 class Taken(NamedTuple):
@@ -50,10 +50,11 @@ class Experience:
         medians of each so many, which nothing rare can move.
         """
         held, off, again = self._in_order()
-        blocks = [range(max(0, end - RECENT), end) for end in range(len(held), 0, -RECENT)]
-        medians = [_median([held[at] for at in block if not again[at]]) for block in blocks]  # the latest first
-        for block, median in zip(blocks[1:], medians[1:]):
-            drift = medians[0] / median if median > 0.0 and medians[0] > 0.0 else 1.0
+        usual = _median([seconds for seconds, more in zip(held[-RECENT:], again[-RECENT:]) if not more])
+        for end in range(len(held) - RECENT, 0, -BLOCK):
+            block = range(max(0, end - BLOCK), end)
+            median = _median([held[at] for at in block if not again[at]])
+            drift = usual / median if median > 0.0 and usual > 0.0 else 1.0
             for at in block:
                 held[at] *= 1.0 if again[at] else drift
         return list(map(Taken, held, off, again))

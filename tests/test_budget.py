@@ -348,6 +348,15 @@ def test_rounds_of_an_agent_share_its_cap():
         most = 0.1e-6 * 80 + 0.4e-6 * 100  # about what one round is reserved at
         _, cut = client.run_agent_loop("[[rounds 3]] look Mont Blanc up", tools=[look], max_cost=most + whole.cost / 3)
         assert cut.error_kind == "budget" and len(cut.trajectory.rounds) >= 2 and 0 < cut.cost < whole.cost
+        conversations = [f"[[rounds 3]] look Mont Blanc up, {number}" for number in range(8)]
+        done = [response for _, response in client.process_agent_loops(conversations, tools=[look], max_cost=4 * whole.cost)]
+        assert any(response.error_kind == "budget" for response in done), "all agents of a call share its cap"
+        assert 0 < sum(response.cost or 0.0 for response in done) <= 4 * whole.cost
+    with rehearsing(max_new_tokens=100, max_cost=most + whole.cost / 3) as client:
+        _, cut = client.run_agent_loop("[[rounds 3]] look Mont Blanc up", tools=[look])
+        assert cut.error_kind == "budget" and 0 < cut.cost <= most + whole.cost / 3, "the client's cap holds for rounds"
+        _, cut = client.run_agent_loop("[[rounds 3]] look Mont Blanc up", tools=[look])
+        assert cut.error_kind == "budget" and not cut.cost
 
 
 def test_models_of_unknown_price_need_to_be_told_what_they_count_as(server):

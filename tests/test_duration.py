@@ -87,8 +87,8 @@ def test_experience_keeps_the_latest_and_forgets_no_rare_thing_for_a_quick_one()
 
 def test_answers_that_have_become_slower_are_believed_and_a_hang_among_them_is_not_taken_for_it():
     known = Experience()
-    for at in range(1_600):
-        known.add(0.1 if at < 1_000 else 0.2)
+    for at in range(3_000):
+        known.add(0.1 if at < 1_500 else 0.2)
         if at % 400 == 399:
             known.add(5.0, 0.0, True)
     attempts = known.attempts()

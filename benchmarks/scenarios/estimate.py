@@ -14,7 +14,7 @@ import time
 from harness import Bench, Report, at_most
 
 # slots, prompts, and how many of them are asked first
-PROFILES = {"echo": (20, 6_000, 750), "slow": (60, 1_600, 400), "flaky": (20, 12_000, 3_000), "limited": (50, 1_200, 150)}
+PROFILES = {"echo": (20, 6_000, 2_000), "slow": (60, 1_600, 400), "flaky": (20, 12_000, 3_000), "limited": (50, 1_200, 150)}
 
 
 def prompts(count: int) -> "list[str]":

@@ -40,6 +40,8 @@ class Batches(Asking):
         are kept in ``state + ".prompts"``. When the file is there already, the same prompts go on with the job that it
         tells of, so that calling again after a crash buys nothing twice. ``batch_size``: prompts in one of the provider's
         batches, at most; its own limits hold anyway. ``BatchError`` when the provider refuses.
+        ``max_cost``: from the first prompt on that could cross it none is sent (``job.over_budget``): they are errors of
+        kind ``budget`` in the responses, and the same call with more money sends them. ``BudgetExceededError``: none fits.
         """
         refuse_on_courier()
         without_journal(options)
@@ -51,7 +53,7 @@ class Batches(Asking):
                 work.submit()
             finally:
                 work.close()
-        return BatchJob(job, work.plan.call.reader)
+        return BatchJob(job, work.plan.call.reader, work.purse.refused)
 
     def wait_for_batch_job(
         self, job: JobPath, *, timeout: float | None = None, poll_in: float | None = None, resubmit: bool = False,

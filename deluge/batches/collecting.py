@@ -10,6 +10,7 @@ from deluge.batches.api import Look
 from deluge.batches.counter import FIRST_PAUSE, TRIES
 from deluge.batches.desks import Desks
 from deluge.batches.lines import NOWHERE, Facts, Lines, Writer
+from deluge.batches.money import Purse
 from deluge.batches.reading import Reading, retried, with_earlier
 from deluge.batches.state import JobState, Part
 from deluge.batches.submission import Submission
@@ -31,13 +32,15 @@ class Collecting:
     """One wait for one job. ``wanted`` maps the numbers of lines to the places of their responses in this call."""
 
     def __init__(
-        self, state: JobState, lines: Lines, desks: Desks, reading: Reading, deliver: Callable[[list[Pair]], None],
-        wanted: Mapping[int, int], *, until: float | None, poll_in: float | None, resubmit: bool,
+        self, state: JobState, lines: Lines, desks: Desks, reading: Reading, purse: Purse,
+        deliver: Callable[[list[Pair]], None], wanted: Mapping[int, int], *, until: float | None, poll_in: float | None,
+        resubmit: bool,
     ) -> None:
         self._state = state
         self._lines = lines
         self._desks = desks
         self._reading = reading
+        self._purse = purse
         self._submission = Submission(state, lines, desks)
         self._deliver = deliver
         self._wanted = wanted
@@ -140,12 +143,17 @@ class Collecting:
                 response = with_earlier(response, self._earlier.pop(line))
             if self._lines.parts[line] != number:  # it was asked again since
                 self._remember(line, response)
-            elif number < self._old and retried(response):
+            elif number < self._old and retried(response) and self._paid_again(line, number):
                 if line not in again:
                     again.append(line)
                 self._remember(line, response)
             else:
                 yield line, facts, response
+
+    def _paid_again(self, line: int, number: int) -> bool:
+        """Whether the caps allow that a prompt is asked again; what this client reserved for it is still there."""
+        _, body = self._lines.whole(line)
+        return self._purse.take(line, self._desks.templates[self._state.parts[number].lane], len(body))
 
     def _remember(self, line: int, response: APIResponse) -> None:
         """Keeps what was spent on a prompt that is asked again."""
@@ -157,6 +165,7 @@ class Collecting:
         try:
             for line, facts, response in found:
                 self._done[line] = 1
+                self._purse.settle(line, response)
                 pairs.append(self._pair(line, facts, response))
                 if len(pairs) >= CHUNK:
                     self._deliver(pairs)

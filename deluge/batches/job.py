@@ -12,22 +12,25 @@ class BatchJob(os.PathLike[str]):
     """A job that survives the process. ``state`` is the file that stands for it, wherever a job is asked for.
 
     ``id`` is deluge's own, ``total`` the number of prompts, ``batches`` the provider's ids (one job may have several).
+    ``over_budget``: how many of the prompts were not sent, because ``max_cost`` does not allow them.
     """
 
-    __slots__ = ("state", "id", "total", "batches", "_reader")
+    __slots__ = ("state", "id", "total", "batches", "over_budget", "_reader")
 
-    def __init__(self, state: JobState, reader: object = None) -> None:
+    def __init__(self, state: JobState, reader: object = None, over_budget: int = 0) -> None:
         self.state = state.path
         self.id = state.id
         self.total = state.total
         self.batches = tuple(part.batch for part in state.parts if part.batch)
+        self.over_budget = over_budget
         self._reader = reader  # makes typed objects of the answers, while this object lives
 
     def __fspath__(self) -> str:
         return self.state
 
     def __repr__(self) -> str:
-        return f"<BatchJob {self.state} | {self.total:,} prompts in {len(self.batches)} batches>"
+        over = f", {self.over_budget:,} over budget" if self.over_budget else ""
+        return f"<BatchJob {self.state} | {self.total:,} prompts in {len(self.batches)} batches{over}>"
 
 
 @dataclass(frozen=True, slots=True)

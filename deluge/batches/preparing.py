@@ -14,10 +14,11 @@ from deluge.batches.anthropic import ANTHROPIC
 from deluge.batches.api import BatchApi
 from deluge.batches.gemini import GEMINI
 from deluge.batches.lines import NOWHERE, Writer, digest
+from deluge.batches.money import Purse
 from deluge.batches.openai import MISTRAL, OPENAI
 from deluge.batches.state import JobState, Lane, Part
 from deluge.dialects._form import formed
-from deluge.errors import ConfigError, DelugeError
+from deluge.errors import BudgetExceededError, ConfigError, DelugeError
 from deluge.fetching import Fetching
 from deluge.request import RequestContext, RequestTemplate
 from deluge.tasks import Flight, Task
@@ -59,7 +60,9 @@ def named_api(name: str) -> BatchApi:
 class Preparation:
     """Writes the lines of new prompts into a job's sidecar. Nothing is sent; ``close`` makes it all known to the state."""
 
-    def __init__(self, plan: Plan, state: JobState, most_lines: int | None) -> None:
+    def __init__(self, plan: Plan, state: JobState, most_lines: int | None, purse: Purse) -> None:
+        self.wrote = False  # whether there is anything to be kept
+        self._purse = purse
         self._plan = plan
         self._state = state
         self._most_lines = most_lines
@@ -71,31 +74,53 @@ class Preparation:
         self._number = state.total
         plan.keyed = True
 
-    def add(self, task: Task, known: Mapping[str, list[int]] | None = None) -> int:
-        """The number of this prompt's line; an old one's, taken out of ``known``, where the same request is there already."""
+    def add(self, task: Task, known: Known | None = None) -> int:
+        """The number of this prompt's line; an old one's, taken out of ``known``, where the same request is there already.
+
+        What there was no money for is tried again, under its old number. ``BudgetExceededError``: what is written down
+        already, and still to be created, does not fit.
+        """
         mark = digest(task.key or "", task.row_id)
-        if known is not None and known.get(mark):
-            return known[mark].pop(0)
-        model = task.template.model.id if task.template is not None else self._model_of(task)
-        template = task.template_for(model)
+        number = None if known is None else known.take(mark)
+        if known is not None and number is not None and number not in known.over:
+            self._reserve_again(number, task, known)
+            return number
+        template = self._template_of(task)
+        call = self._built(task, template)
+        fresh = self._number if number is None else number
+        if not isinstance(call, Verdict) and not self._purse.take(fresh, template, task.size):
+            call = Verdict("budget", message=self._purse.over)
+            if number is not None:
+                return number  # it stays as it is
+        facts = _facts(fresh, task, mark)
+        if isinstance(call, Verdict):
+            facts.update(part=NOWHERE, model=template.model.id, error=[call.kind, call.message])
+            return self._write(facts, b"")
+        lane = self._lane(template, call)
+        facts["part"] = self._part(lane, call.body)
+        params = template.params.model_dump(mode="json")
+        if params != self._state.lanes[lane].params:
+            facts["params"] = params
+        return self._write(facts, call.body)
+
+    def _reserve_again(self, number: int, task: Task, known: Known) -> None:
+        """A prompt that an earlier process laid out, and that is not at the provider yet, is paid for by this one."""
+        if number in known.planned and not self._purse.take(number, self._template_of(task), task.size):
+            raise BudgetExceededError(
+                f"{self._purse.over}; the batches of {self._state.path} are laid out already: a higher max_cost, or a new job")
+
+    def _template_of(self, task: Task) -> RequestTemplate:
+        return task.template_for(task.template.model.id if task.template is not None else self._model_of(task))
+
+    def _built(self, task: Task, template: RequestTemplate) -> HttpCall | Verdict:
         try:
-            call = self._request(task, template)
+            return self._request(task, template)
         except ConfigError as error:
             if task.template is None and api_trouble(template):
                 raise
-            call = Verdict("input", message=str(error))
+            return Verdict("input", message=str(error))
         except DelugeError as error:
-            call = Verdict("input", message=str(error))
-        if isinstance(call, Verdict):
-            facts = {**_facts(self._number, task, mark), "part": NOWHERE, "model": model, "error": [call.kind, call.message]}
-            return self._write(facts, b"")
-        lane = self._lane(template, call)
-        facts = {**_facts(self._number, task, mark), "part": self._part(lane, call.body)}
-        lane_params = self._state.lanes[lane].params
-        params = template.params.model_dump(mode="json")
-        if params != lane_params:
-            facts["params"] = params
-        return self._write(facts, call.body)
+            return Verdict("input", message=str(error))
 
     def _model_of(self, task: Task) -> str:
         prefer = task.prefer
@@ -126,12 +151,14 @@ class Preparation:
         return call
 
     def _write(self, facts: Mapping[str, Any], body: bytes) -> int:
+        number: int = facts["n"]
         self._writer.add(facts, body)
-        self._number += 1
+        self.wrote = True
+        self._number = max(self._number, number + 1)
         part = facts["part"]
         if part != NOWHERE:
             self._state.parts[part].end = self._writer.at
-        return self._number - 1
+        return number
 
     def _lane(self, template: RequestTemplate, call: HttpCall) -> int:
         """The lane of a request: batches are made of requests that go to one place in one way."""
@@ -176,8 +203,13 @@ class Preparation:
         state.options = _options(self._plan)
         state.save()
 
+    def leave(self) -> None:
+        """Nothing was added."""
+        self._writer.close()
+
     def give_up(self) -> None:
-        """Forgets a job of which nothing was saved."""
+        """Forgets what was not saved."""
+        self._purse.give_back()
         self._writer.close()
         if not os.path.exists(self._state.path):
             self._state.remove()
@@ -197,12 +229,33 @@ def api_trouble(template: RequestTemplate) -> bool:
     return False
 
 
-def marks_of(facts: Iterable[Mapping[str, Any]]) -> dict[str, list[int]]:
-    """The numbers of lines by their digests."""
-    found: dict[str, list[int]] = {}
-    for one in facts:
-        found.setdefault(one["h"], []).append(one["n"])
-    return found
+class Known:
+    """The prompts that a job has already.
+
+    ``over``: the numbers of those that there was no money for; ``planned``: of those that are not at the provider yet.
+    """
+
+    def __init__(self, facts: Iterable[Mapping[str, Any]], parts: list[Part]) -> None:
+        self.over: set[int] = set()
+        self.planned: set[int] = set()
+        self._numbers: dict[str, list[int]] = {}
+        for one in facts:
+            number, part = one["n"], one["part"]
+            self._numbers.setdefault(one["h"], []).append(number)
+            if part == NOWHERE and one["error"][0] == "budget":
+                self.over.add(number)
+            elif part != NOWHERE and parts[part].stage in ("planned", "uploaded", "creating"):
+                self.planned.add(number)
+
+    def take(self, mark: str) -> int | None:
+        """The number of one prompt of this digest, which is given once."""
+        numbers = self._numbers.get(mark)
+        return numbers.pop(0) if numbers else None
+
+    @property
+    def left(self) -> bool:
+        """Whether there are some that nobody has asked for."""
+        return any(self._numbers.values())
 
 
 def _facts(number: int, task: Task, mark: str) -> dict[str, Any]:
@@ -217,8 +270,9 @@ def _lane_key(lane: Lane) -> str:
 
 
 def _options(plan: Plan) -> dict[str, Any]:
-    """What the answers are read with: the schema, and which tools there were beside it."""
+    """What the answers are read with: the schema, which tools there were beside it, what an unknown price counts as."""
     options = plan.options
     tools = [tool.name if isinstance(tool, (Tool, MCPServer)) else dict(tool) for tool in options.tools]
     schema = options.output_schema
-    return {"schema": None if schema is None else dict(schema), "tools": tools, "tool_choice": options.tool_choice}
+    return {"schema": None if schema is None else dict(schema), "tools": tools, "tool_choice": options.tool_choice,
+            "unknown_cost": plan.call.unknown_cost}

@@ -11,14 +11,15 @@ from deluge import _log
 from deluge.batches.collecting import Collecting
 from deluge.batches.desks import Desks, pool_of_job
 from deluge.batches.lines import Lines
-from deluge.batches.preparing import Preparation, marks_of
+from deluge.batches.money import Purse
+from deluge.batches.preparing import Known, Preparation
 from deluge.batches.reading import Reading
 from deluge.batches.state import JobState
 from deluge.batches.submission import Submission
 from deluge.calls import Feed, ResultList
 from deluge.config import ClientConfig, make_pool
 from deluge.engine import Engine
-from deluge.errors import BatchTimeoutError, ConfigError
+from deluge.errors import BatchError, BatchTimeoutError, BudgetExceededError, ConfigError
 from deluge.journal import Recorder
 from deluge.options import CallOptions
 from deluge.plan import Plan
@@ -49,6 +50,7 @@ class BatchWork:
         self._engine = engine
         self._opened: Lines | None = None
         self._desks: Desks | None = None
+        self.purse = Purse(engine, plan.call, state.id, plan.call.unknown_cost)
 
     @classmethod
     def of_job(
@@ -56,14 +58,16 @@ class BatchWork:
         cache_lock: Any, warned: set[Any],
     ) -> BatchWork:
         """The work on a job that is known by its state alone: its models, parameters and schema are in there."""
-        return cls(engine, state, _plan_of_job(engine, config, state, options, results, cache_lock, warned))
+        made = cls(engine, state, _plan_of_job(engine, config, state, options, results, cache_lock, warned))
+        made.purse = Purse(engine, made.plan.call, state.id, _unknown_cost(state, config))
+        return made
 
     def prepare_all(self, items: Iterable[Any], fresh: bool, most: int | None) -> None:
         """Writes down every prompt; of a job that is there already, checks that they are the same."""
         state = self.state
-        known = None if fresh else marks_of(self.lines.all_facts())
+        known = self._known(fresh)
         placed = Recorder(state.path)
-        preparation = Preparation(self.plan, state, most)
+        preparation = Preparation(self.plan, state, most, self.purse)
         count = 0
         try:
             for count, prompt in enumerate(items, 1):
@@ -73,22 +77,39 @@ class BatchWork:
                     raise ConfigError(_others(state))
             if not count:
                 raise ConfigError("a batch job needs at least one prompt")
-            if known is not None and any(known.values()):
+            if known is not None and known.left:
                 raise ConfigError(_others(state))
+            if not state.parts and self.purse.refused:
+                raise BudgetExceededError(self.purse.over)
         except BaseException:
             preparation.give_up()
             raise
-        if fresh:
+        self._end(preparation)
+
+    def _known(self, fresh: bool) -> Known | None:
+        return None if fresh else Known(self.lines.all_facts(), self.state.parts)
+
+    def _end(self, preparation: Preparation) -> None:
+        self.close()
+        if preparation.wrote:
             preparation.close()
         else:
-            preparation.give_up()
+            preparation.leave()
 
     def submit(self) -> None:
         """Creates the job's batches. ``BatchError`` when the provider refuses."""
         self.submitted = True
-        if not Submission(self.state, self.lines, self.desks).advance_all():
+        if not self._created():
             _log.event(_said, 30, "the provider cannot tell yet whether a batch was created; waiting for the job finds out",
                        path=self.state.path)
+
+    def _created(self) -> bool:
+        try:
+            return Submission(self.state, self.lines, self.desks).advance_all()
+        except BatchError as error:
+            if not error.retry:  # what is not at the provider costs nothing, until somebody goes on with it
+                self.purse.give_back(Known(self.lines.all_facts(), self.state.parts).planned)
+            raise
 
     def process(self, items: Iterable[Any], fresh: bool, waiting: Waiting, again: str) -> list[APIResponse]:
         """The responses of these prompts, from journal and cache where they are there, else from the job."""
@@ -110,9 +131,9 @@ class BatchWork:
     def _taken(self, items: Iterable[Any], fresh: bool, most: int | None) -> dict[int, int]:
         """The lines that have to be waited for, with the places of their responses."""
         state, plan, old = self.state, self.plan, self.state.total
-        known = {} if fresh else marks_of(self.lines.all_facts())
+        known = self._known(fresh)
         placed = Recorder(state.path)
-        preparation = Preparation(plan, state, most)
+        preparation = Preparation(plan, state, most, self.purse)
         wanted: dict[int, int] = {}
         try:
             for index, prompt in enumerate(items):
@@ -130,11 +151,7 @@ class BatchWork:
         except BaseException:
             preparation.give_up()
             raise
-        self.close()
-        if not wanted or max(wanted) < old:
-            preparation.give_up()
-        else:
-            preparation.close()
+        self._end(preparation)
         return wanted
 
     def collect(self, waiting: Waiting, again: str) -> list[APIResponse]:
@@ -177,8 +194,8 @@ class BatchWork:
             return
         self.submitted = True
         collecting = Collecting(
-            self.state, self.lines, self.desks, self._reading(), self._engine.deliver, wanted, until=self.plan.timeout,
-            poll_in=waiting.poll_in, resubmit=waiting.resubmit,
+            self.state, self.lines, self.desks, self._reading(), self.purse, self._engine.deliver, wanted,
+            until=self.plan.timeout, poll_in=waiting.poll_in, resubmit=waiting.resubmit,
         )
         try:
             collecting.run()
@@ -228,7 +245,14 @@ def _plan_of_job(
 ) -> Plan:
     pool = pool_of_job(state, config) or make_pool(config)
     router = Router([entry.key for entry in pool], [entry.weight for entry in pool])
-    return Plan(engine, config, pool, router, cast(CallOptions, dict(options)), results, cache_lock, warned)
+    known = {"unknown_cost": _unknown_cost(state, config) or 0.0}  # looking at a job needs no price
+    return Plan(engine, config, pool, router, cast(CallOptions, {**options, **known}), results, cache_lock, warned)
+
+
+def _unknown_cost(state: JobState, config: ClientConfig) -> float | None:
+    """What a request of unknown price counts as: as when the job was submitted, else as this client says."""
+    told: float | None = state.options.get("unknown_cost")
+    return config.unknown_cost if told is None else told
 
 
 def _others(state: JobState) -> str:

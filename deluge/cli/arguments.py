@@ -45,12 +45,16 @@ def _run(commands: Any) -> None:
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--overwrite", action="store_true", help="start over if OUT exists (without it the run goes on)")
     again.add_argument("--retry-failed", action="store_true", help="go on, and ask again what failed")
-    add("--max-cost", metavar="DOLLARS", type=_number(0, 1e9), help="start no prompt that could cost more in all")
-    add("--unknown-cost", metavar="DOLLARS", type=_number(0, 1e9),
-        help="what a request counts as under --max-cost where its price is not known")
+    _money_flags(add)
     add("--no-prompts", action="store_true", help="leave the prompts out of the records")
     add("--summary-json", metavar="FILE", help="write the summary as JSON too")
     add("--report", metavar="FILE", help="write a page about the run at its end")
+
+
+def _money_flags(add: Callable[..., Any]) -> None:
+    add("--max-cost", metavar="DOLLARS", type=_number(0, 1e9), help="start no prompt that could cost more in all")
+    add("--unknown-cost", metavar="DOLLARS", type=_number(0, 1e9),
+        help="what a request counts as under --max-cost where its price is not known")
 
 
 def _estimate(commands: Any) -> None:
@@ -122,6 +126,7 @@ def _batch_submit(commands: Any) -> None:
     _client_flags(parser)
     add = _work_list_flags(parser)
     add("--batch-size", metavar="N", type=_count, help="at most N prompts in one of the provider's batches")
+    _money_flags(add)
 
 
 def _batch_status(commands: Any) -> None:

@@ -42,7 +42,10 @@ def _submit(options: argparse.Namespace, signals: Signals) -> int:
             say(f"{signals.word}{'; the same command goes on' if there else ''}")
             return signals.exit_code
     if not options.quiet:
-        say(f"{job.total:,} prompts in {len(job.batches)} batches; deluge batch fetch {job.state} -o OUT")
+        say(f"{job.total - job.over_budget:,} prompts in {len(job.batches)} batches; deluge batch fetch {job.state} -o OUT")
+    if job.over_budget:
+        say(f"{job.over_budget:,} prompts were not sent: the same command with -o {job.state} and a higher --max-cost "
+            "goes on with them")
     sys.stdout.write(f"{job.state}\n")
     return 0
 
