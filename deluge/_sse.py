@@ -17,31 +17,51 @@ def server_events(chunks: Iterable[bytes]) -> Iterator[ServerEvent]:
     ``ValueError`` when one event grows beyond 64 MiB.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    fields = _Fields()
-    rest, start = "", True
+    fields, lines, start = _Fields(), Lines(), True
     for chunk in chunks:
         text = decoder.decode(chunk)
         if start and text:
             text, start = text.removeprefix("\ufeff"), False
-        rest += text
-        if len(rest) + fields.size > MAX_EVENT:
-            raise ValueError("an event of the stream is larger than 64 MiB")
-        lines, rest = _lines(rest)
-        for line in lines:
+        for line in lines.feed(text):
             event = fields.take(line)
             if event is not None:
                 yield event
+        if lines.size + fields.size > MAX_EVENT:
+            raise ValueError("an event of the stream is larger than 64 MiB")
 
 
-def _lines(text: str) -> tuple[list[str], str]:
-    """Whole lines, and the rest. A CR at the very end may be half of a CR LF, so it waits."""
-    held = ""
-    if text.endswith("\r"):
-        text, held = text[:-1], "\r"
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    *lines, last = text.split("\n")
-    return lines, last + held
+class Lines:
+    """Puts lines together from pieces of text; each piece is looked at once, however long a line grows.
+
+    A CR at the very end of a piece may be half of a CR LF, so it waits. ``size``: what there is of a line without its end.
+    """
+
+    __slots__ = ("size", "_pieces", "_cr")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._pieces: list[str] = []
+        self._cr = False
+
+    def feed(self, text: str) -> list[str]:
+        """The lines that this piece ends."""
+        if not text:
+            return []
+        if self._cr:
+            text = "\r" + text
+        self._cr = text.endswith("\r")
+        if self._cr:
+            text = text[:-1]
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        first, *others = text.split("\n")
+        self._pieces.append(first)
+        self.size += len(first)
+        if not others:
+            return []
+        whole = "".join(self._pieces)
+        self._pieces, self.size = [others[-1]], len(others[-1])
+        return [whole, *others[:-1]]
 
 
 class _Fields:
