@@ -21,8 +21,10 @@ from deluge.tools import MCPServer, Tool
 class CallOptions(TypedDict, total=False):
     """What every call takes.
 
-    ``tools``: Tools, MCPServers, functions or the provider's own dicts. ``output_schema``: a JSON schema, or a type: then
-    ``response.parsed`` is the typed object; an answer that does not fit is asked for again ``max_repairs`` times.
+    ``tools``: Tools, MCPServers, functions or the provider's own dicts. ``tool_choice``: whether they are called: ``auto``,
+    ``none``, ``required`` (one of them at least), or the name of the one that has to be called.
+    ``output_schema``: a JSON schema, or a type: then ``response.parsed`` is the typed object; an answer that does not fit
+    is asked for again ``max_repairs`` times.
     ``cache``: a CachePattern, kept for ``cache_ttl`` (5m, 1h; OpenAI: 30m, 12h). ``service_tier``: auto, flex …
     ``prefer_model``: a name of the pool, or ``"last"``. ``model`` and ``sampling_params`` replace the client's for this
     call. ``timeout``: seconds for the whole call.
@@ -35,6 +37,7 @@ class CallOptions(TypedDict, total=False):
     """
 
     tools: Any
+    tool_choice: str | None
     output_schema: Any
     max_repairs: int | None
     cache: str | None
@@ -57,6 +60,7 @@ LIMITS = frozenset({
     "max_requests_per_minute", "max_tokens_per_minute", "max_concurrent_requests", "model_limits", "limit_mode", "adaptation",
     "max_queued", "quota", "max_cost",
 })
+TOOL_CHOICES = ("auto", "none", "required")
 OPTION_NAMES = frozenset(CallOptions.__annotations__)
 
 
@@ -64,7 +68,10 @@ def request_options(
     config: ClientConfig, options: CallOptions, schema: Mapping[str, Any] | None, tool_choice: str | None = None,
     purpose: Purpose | None = None,
 ) -> RequestOptions:
-    """What the client and the call ask for beside parameters; checked."""
+    """What the client and the call ask for beside parameters; checked. ``tool_choice`` overrides that of the call."""
+    tools = _tools(options.get("tools"))
+    if tool_choice is None:
+        tool_choice = _chosen(options.get("tool_choice"), tools)
     cache, tier = options.get("cache"), options.get("service_tier")
     if cache is not None and cache not in CACHE_PATTERNS:
         raise ConfigError(
@@ -73,7 +80,7 @@ def request_options(
     if tier is not None and tier not in SERVICE_TIERS:
         raise ConfigError(f"unknown service_tier {tier!r}; there are: {', '.join(SERVICE_TIERS)}")
     return RequestOptions(
-        tools=_tools(options.get("tools")), output_schema=schema, cache=cache,
+        tools=tools, output_schema=schema, cache=cache,
         cache_ttl=_ttl(options.get("cache_ttl")), service_tier=tier, tool_choice=tool_choice,
         extra_headers=config.extra_headers, extra_body=config.extra_body, use_responses_api=config.use_responses_api,
         background=config.background, force_local_mcp=config.force_local_mcp, keep_raw=config.keep_raw,
@@ -121,6 +128,31 @@ def _tools(tools: Any) -> tuple[Any, ...]:
         raise ConfigError(f"tools are a list of Tools, not {type(tools).__name__}")
     several = isinstance(tools, Iterable) and not isinstance(tools, (Tool, MCPServer, Mapping))
     return tuple(_tool(tool) for tool in (tools if several else (tools,)))
+
+
+def _chosen(choice: Any, tools: tuple[Any, ...]) -> str | None:
+    """The call's ``tool_choice``. ``ConfigError`` when it is none, or there is nothing to be chosen."""
+    if choice is None:
+        return None
+    names = [name for tool in tools for name in tool_names(tool)]
+    if isinstance(choice, str) and (choice in TOOL_CHOICES or choice in names):
+        if tools or choice in ("auto", "none"):
+            return choice
+        raise ConfigError(f"tool_choice {choice!r} needs tools=")
+    known = f", or the name of a tool ({', '.join(names)})" if names else "; there are no tools to be named"
+    raise ConfigError(f"tool_choice is {', '.join(map(repr, TOOL_CHOICES))}{known}, not {choice!r}")
+
+
+def tool_names(tool: Any) -> list[str]:
+    """The names by which a tool may be chosen: of a dict in the provider's words, also its kind."""
+    if isinstance(tool, (Tool, MCPServer)):
+        return [tool.name]
+    found = [tool.get("name"), tool.get("server_label")]
+    for inner in (tool.get("function"), tool.get("custom"), tool.get("toolSpec"), *(tool.get("functionDeclarations") or ())):
+        found.append(inner.get("name") if isinstance(inner, Mapping) else None)
+    if not any(found):
+        found.append(tool.get("type"))
+    return [name for name in found if isinstance(name, str) and name]
 
 
 def _tool(tool: Any) -> Any:

@@ -109,7 +109,7 @@ class Plan:
         return payers, headers, options.service_tier, options.cache, options.allow_private_urls, cache
 
     def again(self, tool_choice: str | None = None, **changes: Any) -> Plan:
-        """The plan of the same call with other options (those of ``CallOptions``)."""
+        """The plan of the same call with other options (those of ``CallOptions``); ``tool_choice`` is not checked."""
         engine, config, pool, router, options, receiver, cache_lock, warned = self._made_from
         changed = cast(CallOptions, {**options, "tools": self.options.tools, **changes})  # an iterator is read once
         made = Plan(engine, config, pool, router, changed, receiver, cache_lock, warned, tool_choice)

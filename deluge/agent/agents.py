@@ -24,7 +24,8 @@ from deluge.prompt.coerce import as_conversation, as_prompts
 class AgentOptions(CallOptions, total=False):
     """What every agent takes: the options of a call, and how it goes about its rounds.
 
-    ``max_rounds``: requests at most; in the last one no tools may be called. ``on_message(message)`` sees what is added
+    ``max_rounds``: requests at most; in the last one no tools may be called. A ``tool_choice`` that forces a call holds for
+    the first round. ``on_message(message)`` sees what is added
     to the conversation, ``on_round_complete(conversation, response, number)`` each round, ``on_text_delta(delta)`` the
     text as it comes. ``tool_timeout``: seconds for one call of a tool, None for no limit. ``verbose`` prints the messages.
     """
@@ -129,8 +130,8 @@ class Agents(Asking):
             raise TypeError(f"{error}; an agent also takes {', '.join(sorted(_HABITS))}") from None
         showing = self._showing
         assignment = Assignment(plan, habits, lambda: showing.join(1, None, batch=False)())
-        self._calls.add(assignment.plan.call)
-        self._calls.add(assignment.last_plan.call)
+        for one in (assignment.first_plan, assignment.plan, assignment.last_plan):
+            self._calls.add(one.call)
         return assignment
 
     def _agent(self, conversation: Any, assignment: Assignment, index: int = 0) -> Agent:

@@ -13,6 +13,7 @@ from typing import Any
 from deluge._plugins import load, room
 from deluge.agent.toolbox import Toolbox
 from deluge.errors import ConfigError
+from deluge.options import TOOL_CHOICES, tool_names
 from deluge.plan import Plan
 from deluge.prompt import Conversation, Message
 from deluge.request import RequestTemplate
@@ -55,7 +56,8 @@ class Habits:
 class Assignment:
     """Shared by the agents of one call, which are one call among the others for the scheduler too.
 
-    ``plan`` is for rounds in which tools may be called, ``last_plan`` for the last one. Rounds are delivered as they come:
+    ``first_plan`` is for the first round, in which a tool may have to be called; ``plan`` for others in which tools may be
+    called, ``last_plan`` for the last one. Rounds are delivered as they come:
     the client's ``postprocess`` is kept for the final response.
     """
 
@@ -69,14 +71,21 @@ class Assignment:
         self._lock = threading.Lock()
         self.first_model = next(iter(plan.call.templates.values())).model.id
         self._servers = servers_for_here(plan)
+        self._choice = plan.options.tool_choice
         self._set(plan, plan.options.tools)
 
     def _set(self, plan: Plan, tools: tuple[Any, ...]) -> None:
         self.tools = tools
         self.box = Toolbox(tools)
-        self.plan = plan = plan if self.box.told == plan.options.tools else plan.again(tools=self.box.told)
+        choice, told = self._choice, self.box.told
+        named = choice in TOOL_CHOICES or any(choice in tool_names(tool) for tool in told)
+        if told != plan.options.tools or choice != plan.options.tool_choice:
+            plan = plan.again(tools=told, tool_choice=choice if named or choice is None else "auto")
+        self.first_plan = self.plan = plan
+        if plan.options.tool_choice not in (None, "auto", "none"):  # again and again, it would never come to an answer
+            self.plan = plan.again(tool_choice="auto")
         self.last_plan = plan.again(tool_choice="none") if plan.options.tools else plan
-        for one in (self.plan, self.last_plan):
+        for one in {id(one): one for one in (self.first_plan, self.plan, self.last_plan)}.values():
             one.call.postprocess = None
             one.call.receiver = _RECEIVER
             one.call.context = self.context if one.call.context is not None else None
@@ -93,7 +102,7 @@ class Assignment:
         with self._lock:
             if self._servers:
                 tools = tuple(tool for tool in self.tools if tool not in self._servers)
-                self._set(self.plan, (*tools, *self._listed()))
+                self._set(self.first_plan, (*tools, *self._listed()))
                 self._servers = []
 
     def _listed(self) -> list[Tool]:

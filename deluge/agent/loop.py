@@ -157,7 +157,8 @@ class Agent:
     def _ask(self, number: int) -> APIResponse:
         """The response of one round."""
         last = number == self.habits.max_rounds
-        plan = self.assignment.last_plan if last else self.assignment.plan
+        assignment = self.assignment
+        plan = assignment.last_plan if last else assignment.first_plan if number == 1 else assignment.plan
         prompt = told_last(self.conversation) if last else self.conversation
         listener = self.habits.on_text_delta
         task = plan.task(self.index, prompt.freeze(), None if listener is None else self)

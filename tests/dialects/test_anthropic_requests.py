@@ -293,6 +293,12 @@ def test_tool_choice(name: str, choice: str, params: dict[str, Any], wanted: dic
     assert "tool_choice" not in body(name, tool_choice=choice)
 
 
+def test_a_server_cannot_be_chosen() -> None:
+    server = MCPServer("docs", url="https://example.com/mcp")
+    data, notes = beyond("claude-5-opus", tools=(TOOL, server), tool_choice="docs")
+    assert data["tool_choice"] == {"type": "auto"} and "tool_choice" in notes
+
+
 def test_models_without_tools_and_tools_with_betas() -> None:
     assert set(beyond(model(), tools=(TOOL,))[1]) == {"tools"} and "tools" not in body(model(), tools=(TOOL,))
     made = call("claude-4.5-haiku", tools=({"type": "computer_20251124", "name": "computer"},))

@@ -243,6 +243,13 @@ def test_tools() -> None:
     assert "tools" in beyond(model(), tools=(tool,))[1] and "tools" not in beyond(model(), tools=(tool,))[0]
 
 
+def test_a_custom_tool_is_chosen_as_one() -> None:
+    own = {"type": "custom", "custom": {"name": "calc", "format": {"type": "text"}}}
+    for choice, kind in (("calc", "custom"), ("f", "function")):
+        data, _ = beyond(model("supports_tools"), tools=(own, Tool("f")), tool_choice=choice)
+        assert data["tool_choice"] == {"type": kind, kind: {"name": choice}}
+
+
 def test_tools_that_cannot_be_forced() -> None:
     data, notes = beyond(model("supports_tools no_forced_tools"), tools=(Tool("f"),), tool_choice="required")
     assert data["tool_choice"] == "auto" and "tool_choice" in notes

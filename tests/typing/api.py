@@ -53,7 +53,7 @@ assert_type(LLMClient("m", adaptation=Adaptation(cooldown=CooldownRules(first=1.
 assert_type(client.process_prompts(["a", "b"]), list[APIResponse])
 assert_type(client.process_prompts(["a"], journal="run.jsonl", durable="each", retry_failed=True), list[APIResponse])
 assert_type(client.process_prompts("a", return_completions_only=True), list[Optional[str]])
-assert_type(client.process_prompts_sync(["a"], timeout=3.0, prefer_model="last", service_tier="flex"), list[APIResponse])
+assert_type(client.process_prompts_sync(["a"], timeout=3.0, prefer_model="last", tool_choice="auto"), list[APIResponse])
 assert_type(client.map(iter(["a"]), ordered=False), Iterator[APIResponse])
 assert_type(client.map(read_rows("work.jsonl")), Iterator[APIResponse])
 assert_type(client.ask("a", output_schema={"type": "object"}, cache="automatic"), APIResponse)

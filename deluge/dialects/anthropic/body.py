@@ -115,6 +115,9 @@ def _tool_choice(template: RequestTemplate, thought: Thoughts, box: Toolbox, not
     if choice is None or not box.tools:
         return {}
     word = _CHOICES.get(choice)
+    if word is None and choice not in {tool.get("name") for tool in box.tools}:
+        notes.add("tool_choice", "it can name one of the tools only, no MCP server")
+        return {"tool_choice": {"type": "auto"}}
     if word in (None, "any"):
         if model.has("no_forced_tools"):
             notes.add("tool_choice", "the model cannot be forced to call a tool")

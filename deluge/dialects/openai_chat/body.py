@@ -228,7 +228,10 @@ def _tool_choice(template: RequestTemplate, reasoning: bool, notes: Notes) -> Fr
         return {"tool_choice": "auto"}
     if choice in _CHOICES:
         return {"tool_choice": choice}
-    return {"tool_choice": {"type": "function", "function": {"name": choice}}}
+    own = any(isinstance(tool, Mapping) and tool.get("type") == "custom" and (tool.get("custom") or {}).get("name") == choice
+              for tool in template.options.tools)
+    kind = "custom" if own else "function"
+    return {"tool_choice": {"type": kind, kind: {"name": choice}}}
 
 
 def _tier(template: RequestTemplate, notes: Notes) -> Fragment:
