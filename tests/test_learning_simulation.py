@@ -117,7 +117,7 @@ def test_input_and_output_limits_are_learned_from_headers():
     account = Account(RateLimits(1_000, input_tokens=30_000, output_tokens=6_000), slots=225, rpm="auto", tpm="auto",
                       tokens=(20, 60))
     run(account, 300, 60.0, most=100)
-    assert 0.97 * 200 <= len(account.accepted) <= 201 and len(account.refused) <= 2, "a full bucket, and what a minute brings"
+    assert 0.97 * 200 <= len(account.accepted) <= 201 and not account.refused, "a full bucket, and what a minute brings"
     report, = account.scheduler.limits(account.now)
     assert report.learned == Limits(1_000, None, 30_000, 6_000)
 
@@ -153,7 +153,7 @@ def test_a_retry_after_pauses_and_does_not_freeze_growth():
     account = Account(RateLimits(600, kind="bucket", headers=False), slots=100, rpm="auto", tpm="auto")
     run(account, 3_000, 200.0)
     assert account.rate(100.0, 200.0) >= 0.9 * 600
-    assert account.share_429 < 0.12
+    assert account.share_429 < 0.05
 
 
 def test_a_quota_of_the_day_that_is_used_up_ends_the_run_with_its_resume_time():

@@ -491,6 +491,24 @@ def test_pace_without_a_limit_measures_the_burst():
     assert 150.0 <= pace.rate <= 199.0
 
 
+def test_a_pace_that_never_bound_falls_to_what_passes_in_a_longer_while():
+    pace, now = Pace(None), 1.0
+    for n in range(300):  # a full bucket's burst, and the 429s at its end
+        now += 1 / 300
+        pace.took(now)
+    for _ in range(160):
+        pace.limited(now, now)
+    assert 100.0 <= pace.rate <= 300.0
+    for cooldown in range(6):  # the bucket lets 10 a second in; something else, a cooldown, holds the lane back
+        now += 3.0
+        for n in range(30):
+            now += 0.03
+            pace.took(now)
+        for _ in range(2):
+            pace.limited(now, now)
+    assert 6.0 <= pace.rate <= 20.0
+
+
 def test_pace_of_a_low_limit_still_moves():
     pace = begin(Pace(6), 0.0)
     assert len(starts_until(pace, 0.0, 29.0)[0]) == 3

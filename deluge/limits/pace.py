@@ -23,6 +23,8 @@ JUDGED_EVERY = 0.5  # seconds between two cuts of a pace
 TRIED = 30  # starts after a cut without which a pace does not grow
 LEAST_CUT, LEAST_SHARE, MOST_CUT = 0.01, 0.01, 0.5
 MOST_PINNED, PINNED_GROWTH = 0.05, 0.005  # where the limit is known: the largest cut, and the growth per second
+BINDING = 0.5  # a pace of which less than that share is started does not bind: something else holds the lane back
+LATELY = 10.0  # seconds
 LOWEST = 1.0 / 60.0  # starts per second that a pace leaves
 SETTLED = 60.0  # what next_change() says when nothing will change by itself
 
@@ -140,7 +142,7 @@ class Pace:
     faster, up to the headroom where the slices are known, else until it meets 429s again or is far above the limit.
     """
 
-    __slots__ = ("limit", "tokens", "rate", "pinned", "_rules", "_due", "_tokens_due", "_sent", "_missed",
+    __slots__ = ("limit", "tokens", "rate", "pinned", "_rules", "_due", "_tokens_due", "_sent", "_missed", "_refused",
                  "_ceiling", "_cut_at", "_judge_at", "_deaf_until", "_grown_at", "_taken")
 
     def __init__(self, requests_per_minute: float | None, tokens_per_minute: float | None = None,
@@ -153,6 +155,7 @@ class Pace:
         self._due = self._tokens_due = 0.0
         self._sent: deque[float] = deque(maxlen=KEPT)  # the latest starts
         self._missed: deque[float] = deque(maxlen=KEPT)  # when the latest 429s had been sent
+        self._refused: deque[float] = deque(maxlen=KEPT)  # the same, and longer ago
         self._taken = 0  # starts since the latest cut
         self._ceiling = self._cut_at = self._judge_at = self._deaf_until = self._grown_at = 0.0
 
@@ -212,6 +215,7 @@ class Pace:
             return False
         rules, missed = self._rules, self._missed
         missed.append(now if sent_at is None else sent_at)
+        self._refused.append(missed[-1])
         while missed and missed[0] < now - rules.pace_memory:
             missed.popleft()
         if self.rate:
@@ -248,13 +252,23 @@ class Pace:
         self._missed.clear()
 
     def _slow_down(self, now: float) -> bool:
-        """Falls to the share of the last second's starts that passed."""
-        sent, missed = max(1.0, self.rate, self._between(now - 1.0, now)), len(self._missed)
+        """Falls to the share of the last second's starts that passed; one that has never bound, to what lately passes."""
+        sent, missed = self._between(now - 1.0, now), len(self._missed)
         if missed < max(2.0, LEAST_SHARE * sent):
             return False
+        if not self.pinned and sent < BINDING * self.rate:
+            self._begin(min(self.rate, max(1.0, MOST_CUT * (sent - missed), self._passing(now))), now)
+            return True
+        sent = max(1.0, self.rate, sent)
         most = MOST_PINNED if self.pinned else MOST_CUT
         self._begin(max(LOWEST, self.rate * (1.0 - min(most, max(LEAST_CUT, missed / sent)))), now)
         return True
+
+    def _passing(self, now: float) -> float:
+        """Starts per second that were let in in the last ten, pauses included."""
+        since = max(now - LATELY, self._sent[0]) if self._sent else now
+        refused = sum(1 for at in self._refused if at >= since)
+        return max(0, self._between(since, now) - refused) / max(1.0, now - since)
 
     def _grow(self, now: float) -> None:
         self._grown_at = now
