@@ -36,7 +36,7 @@ class Landing(Spreading):
                 lane.estimator.learn(flight.task.size, usage.total_input_tokens, usage.output_tokens, most)
         self._settle(flight, outcome, now)
         if outcome.limits is not None and not flight.polling and lane.hear(outcome.limits, flight, now):
-            self.tracker.learned[lane.model] = lane.quota.limits()
+            self.tracker.learned[lane.model], self.tracker.promised[lane.model] = lane.quota.limits(), lane.quota.promised
             self.tell(lane, limits=lane.quota.limits())
 
     def _settle(self, flight: Flight, outcome: Outcome, now: float) -> None:

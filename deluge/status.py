@@ -165,7 +165,8 @@ class StatusSnapshot(Totals):
     ``limited_minutes`` the same for each minute since the start.
     ``cut_at_default``: those of ``cut`` whose ``max_new_tokens`` was the default. Times are seconds.
     ``total`` is None while nobody knows how many prompts there will be. ``models``: prompts by answering model.
-    ``learned``: by model, what its provider's headers say that the account may use per minute.
+    ``learned``: by model, what its provider's headers say that the account may use per minute; ``promised``: what of it
+    was given as a number.
     """
 
     client_name: str = "LLMClient"
@@ -196,6 +197,7 @@ class StatusSnapshot(Totals):
     limited_minutes: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     capacity: Capacity = UNKNOWN_CAPACITY
     learned: Mapping[str, Limits] = field(default_factory=dict)
+    promised: Mapping[str, Limits] = field(default_factory=dict)
     seconds: float = 0.0
     latency_p50: float | None = None
     latency_p95: float | None = None

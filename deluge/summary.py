@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deluge.progress._words import latency, money, seconds
+from deluge.progress._words import accounts, latency, money, seconds
 from deluge.progress._words import speed as pace
 from deluge.status import StatusSnapshot
 from deluge.tracker import DEFAULT_MAX_NEW_TOKENS
@@ -145,15 +145,12 @@ def _limits(now: StatusSnapshot, settings: Settings) -> str:
 
 
 def _account(now: StatusSnapshot) -> str:
-    """What the account's limits turned out to be."""
+    """What the account's limits turned out to be, and what was given where that is another number."""
     found = []
-    for model, limits in now.learned.items():
-        words = [f"{limit:,.0f} {name}/min" for limit, name in (
-            (limits.requests_per_minute, "requests"), (limits.tokens_per_minute, "tokens"),
-            (limits.input_tokens_per_minute, "input tokens"), (limits.output_tokens_per_minute, "output tokens"),
-        ) if isinstance(limit, (int, float))]
-        if words:
-            found.append(f"{model}: {', '.join(words)}")
+    for model, told in accounts(now):
+        words = [f"{number:,.0f} {word}/min" + (f" ({given:,.0f} given)" if given is not None and given != number else "")
+                 for number, word, given in told]
+        found.append(f"{model}: {', '.join(words)}")
     return " | ".join(found)
 
 

@@ -62,7 +62,7 @@ class StatusTracker(Totals):
         "_backing_off", "_succeeded", "_failed", "_cancelled", "_cut", "_cut_at_default", "_resumed", "_duplicates",
         "_cache_hits", "_sent", "_retries_by_kind", "_failed_by_kind", "_rate_limit_errors", "_possibly_billed",
         "_input", "_output", "_cache_read", "_cache_write", "_cache_write_1h", "_reasoning", "_costs", "_unpriced",
-        "_limited", "_minutes", "_capacity", "learned", "_latencies", "_models",
+        "_limited", "_minutes", "_capacity", "learned", "promised", "_latencies", "_models",
     )
 
     def __init__(self, name: str = "LLMClient", total: int | None = None,
@@ -72,6 +72,7 @@ class StatusTracker(Totals):
         self._running = self._queued = self._backing_off = 0
         self._capacity = UNKNOWN_CAPACITY
         self.learned: dict[str, Limits] = {}
+        self.promised: dict[str, Limits] = {}
         self._announced: int | None = None
         self._zero()
         self._announced = total
@@ -189,7 +190,7 @@ class StatusTracker(Totals):
             rate_limit_errors=self._rate_limit_errors, possibly_billed=self._possibly_billed, usage=usage,
             cost=cost, unpriced=self._unpriced, limiting_factor=self.limiting_factor, limited_by=self._spent(end),
             limited_minutes=self._minutes_until(end),
-            capacity=self._capacity, learned=self.learned.copy(),
+            capacity=self._capacity, learned=self.learned.copy(), promised=self.promised.copy(),
             seconds=0.0 if self._began_at is None else max(0.0, end - self._began_at),
             latency_p50=percentile(latencies, 0.5), latency_p95=percentile(latencies, 0.95), models=self._models.copy(),
         )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from deluge.models.model import Limits
 from deluge.status import Capacity, StatusSnapshot
 from deluge.summary import ARGUMENTS, summary
 from deluge.usage import Usage
@@ -69,6 +70,9 @@ def test_nothing_at_all():
     ({"seconds": 10.0, "limited_by": {"requests/min": 9.0}, "capacity": DEFAULTS},
      "limited by  requests/min 90 %   (limits are the defaults; raise them with --rpm --tpm)"),
     ({"seconds": 10.0, "limited_by": {"cooldown": 9.0}, "capacity": DEFAULTS}, "limited by  cooldown 90 %"),
+    ({"learned": {"m": Limits(3_000, 600_000), "n": Limits(None, "auto")}, "promised": {"m": Limits(1_000, 600_000)}},
+     "account     m: 3,000 requests/min (1,000 given), 600,000 tokens/min"),
+    ({"learned": {"m": Limits(output_tokens_per_minute=8_000)}}, "account     m: 8,000 output tokens/min"),
     ({"failed": 2, "cancelled": 5, "failed_by_kind": {"cancelled": 5, "auth": 2}}, "failed      2 auth"),
     ({"succeeded": 2, "cut": 2, "cut_at_default": 2},
      "cut         2 answers ended at the default of --max-tokens (512); raise it, above all for models that reason"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from deluge.status import StatusSnapshot
 
 Part = tuple[str, str]  # text and style: "", "dim", "red", "yellow", "green"
 SEPARATOR = " · "
+_COUNTED = (("requests_per_minute", "requests"), ("tokens_per_minute", "tokens"),
+            ("input_tokens_per_minute", "input tokens"), ("output_tokens_per_minute", "output tokens"))
 
 
 def short(count: float) -> str:
@@ -81,7 +83,7 @@ def progress(now: StatusSnapshot) -> list[Part]:
 
 
 def traffic(now: StatusSnapshot) -> list[Part]:
-    """What is going on: failures, speed, what runs and waits, and what limits it."""
+    """What is going on: failures, speed, what runs and waits, what limits it, and what the account turned out to have."""
     parts = [(f"{now.failed:,} failed", "red")] if now.failed else []
     if now.done:
         parts.append((speed(now.prompts_per_second), ""))
@@ -92,7 +94,31 @@ def traffic(now: StatusSnapshot) -> list[Part]:
         parts.append((f"{now.backing_off:,} backing off", ""))
     if now.limiting_factor:
         parts.append((f"limited by {now.limiting_factor}", "yellow"))
-    return parts
+    return parts + _account(now)
+
+
+def accounts(now: StatusSnapshot) -> Iterator[tuple[str, list[tuple[float, str, float | None]]]]:
+    """By model, the limits that its provider told: the number per minute, of what, and the number that was given."""
+    for model, learned in now.learned.items():
+        given = now.promised.get(model)
+        told = [(float(number), word, None if given is None else _number(getattr(given, name)))
+                for name, word in _COUNTED for number in [_number(getattr(learned, name))] if number is not None]
+        if told:
+            yield model, told
+
+
+def _number(limit: object) -> float | None:
+    return float(limit) if isinstance(limit, (int, float)) and limit != math.inf else None
+
+
+def _account(now: StatusSnapshot) -> list[Part]:
+    """What accounts turned out to have, where it is not what was given."""
+    found = []
+    for model, told in accounts(now):
+        other = [f"{short(number)} {word}/min" for number, word, given in told if number != given]
+        if other:
+            found.append((f"{'account' if len(now.learned) == 1 else model} has {', '.join(other)}", "dim"))
+    return found
 
 
 def spending(now: StatusSnapshot) -> list[Part]:

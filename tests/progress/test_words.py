@@ -2,7 +2,9 @@
 
 import pytest
 
+from deluge.models.model import Limits
 from deluge.progress import _words
+from deluge.status import StatusSnapshot
 
 
 @pytest.mark.parametrize("count, text", [
@@ -37,3 +39,15 @@ def test_clock(seconds, text):
 @pytest.mark.parametrize("width, kept", [(0, []), (2, []), (3, ["abc"]), (8, ["abc"]), (9, ["abc", "def"])])
 def test_fit_keeps_what_comes_first(width, kept):
     assert [text for text, _ in _words.fit([("abc", ""), ("def", ""), ("g", "")], width)] == kept
+
+
+@pytest.mark.parametrize("learned, promised, said", [
+    ({"m": Limits(3_000, 600_000)}, {}, ["account has 3.0k requests/min, 600k tokens/min"]),
+    ({"m": Limits(3_000, 600_000)}, {"m": Limits(1_000, 600_000)}, ["account has 3.0k requests/min"]),
+    ({"m": Limits(3_000)}, {"m": Limits(3_000)}, []),
+    ({"m": Limits(60), "n": Limits(None, "auto"), "o": Limits(output_tokens_per_minute=8_000)}, {},
+     ["m has 60 requests/min", "o has 8.0k output tokens/min"]),
+])
+def test_what_an_account_turned_out_to_have_is_said_where_it_was_not_given(learned, promised, said):
+    parts = _words.traffic(StatusSnapshot(learned=learned, promised=promised))
+    assert [text for text, _ in parts] == ["0 running", *said]
