@@ -199,12 +199,3 @@ def test_dynamic_weights_leave_alone_whoever_asked_for_a_model():
     account.live()
     assert {account.responses[task.id].model_internal for task in sticky} == {"a"}
     assert sum(account.responses[task.id].model_internal == "b" for task in others) > 150
-
-
-def test_the_same_seed_tells_the_same_story():
-    def trace(seed: int) -> list[tuple[float, str]]:
-        return run(Account(RateLimits(600, kind="sliced"), slots=50, rpm="auto", tpm="auto", seed=seed), 150).accepted
-
-    assert trace(5) == trace(5) != trace(6)
-    first = run(Account(RateLimits(600, kind="sliced"), slots=50, rpm="auto", tpm="auto", seed=5), 150)
-    assert [round(first.rate(at, at + 3.0)) for at in (0.0, 3.0, 6.0, 9.0)] == [600, 600, 600, 600]

@@ -468,9 +468,12 @@ def test_a_pace_that_the_headers_asked_for_never_passes_its_share():
     assert 94.0 <= pace.rate < 99.0, "a small step: the limit is known"
     pace.follow(3000, 60_000, 61.0)
     assert pace.rate == pytest.approx(49.5)
-    pace.follow(6000, 60_000, 62.0)
-    starts_until(pace, 62.0, 72.0)
-    assert pace.rate == pytest.approx(99.0)
+    for _ in range(3):
+        pace.limited(62.0, 61.9)
+    starts_until(pace, 62.0, 76.0)
+    assert pace.rate == pytest.approx(49.5), "it grows back up to the headroom"
+    pace.follow(6000, 60_000, 76.0)
+    assert pace.rate == pytest.approx(99.0), "and follows a limit that rises"
 
 
 def test_a_pace_spreads_tokens_too_and_gives_back_what_was_not_used():

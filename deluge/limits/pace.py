@@ -194,12 +194,12 @@ class Pace:
     def follow(self, requests_per_minute: float | None, tokens_per_minute: float | None, now: float) -> None:
         """Other limits: at once where they are lower."""
         lower = self.rate and self.limit and requests_per_minute and requests_per_minute < self.limit
+        top, before = self._top, self.rate
         self.limit, self.tokens = requests_per_minute, tokens_per_minute
         if lower:
-            self.rate = self._ceiling = min(self.rate, self._top)
-        elif self.rate and self.pinned and self._ceiling >= self.rate:
-            before = self.rate
-            self.rate = self._ceiling = self._top or before
+            self.rate = self._ceiling = min(before, self._top)
+        elif before and self.pinned and self._top and top:  # what 429s took of it stays taken
+            self.rate = self._ceiling = min(self._top, before * self._top / top)
             for name in ("_due", "_tokens_due"):  # what was taken already is paid off at the new rate
                 setattr(self, name, min(getattr(self, name), now + (getattr(self, name) - now) * before / self.rate))
 
