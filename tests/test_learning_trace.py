@@ -29,7 +29,7 @@ class Traced(Account):
         for counter, limit in (("requests", limits.requests_per_minute), ("tokens", limits.tokens_per_minute)):
             if self._is_news(lane, counter, limit or 0.0):
                 self._say(lane, f"learned {limit:.0f} {counter}/min")
-        if self._is_news(lane, "cooldowns", lane.health.cooldowns):
+        if self._is_news(lane, "cooldowns", lane.health.cooldowns, 0.0):
             self._say(lane, f"cools down for {lane.health.cooling_until - self.now:.1f} s")
         before = self._known.get((lane.model, "slots"), slots)
         if slots < before:
@@ -38,9 +38,9 @@ class Traced(Account):
         if self._is_news(lane, "pace", pace):
             self._say(lane, f"pace {pace:.1f}/s" if pace else "pace open")
 
-    def _is_news(self, lane: Lane, what: str, number: float) -> bool:
+    def _is_news(self, lane: Lane, what: str, number: float, share: float = NEWS) -> bool:
         before = self._known.setdefault((lane.model, what), 0.0)
-        if abs(number - before) <= NEWS * max(number, before):
+        if abs(number - before) <= share * max(number, before):
             return False
         self._known[lane.model, what] = number
         return True
@@ -88,6 +88,7 @@ TRACE = [
     (10.0, "silent", "slots 5 -> 2"),
     (12.0, "sliced", "learned 300 requests/min"),
     (12.0, "sliced", "pace 5.0/s"),
+    (20.7, "silent", "cools down for 2.1 s"),
     (20.7, "silent", "slots 6 -> 3"),
     (23.7, "silent", "pace 10.5/s"),
     (23.8, "silent", "cools down for 32.4 s"),
