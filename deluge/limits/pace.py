@@ -259,9 +259,8 @@ class Pace:
         if not self.pinned and sent < BINDING * self.rate:
             self._begin(min(self.rate, max(1.0, MOST_CUT * (sent - missed), self._passing(now))), now)
             return True
-        sent = max(1.0, self.rate, sent)
-        most = MOST_PINNED if self.pinned else MOST_CUT
-        self._begin(max(LOWEST, self.rate * (1.0 - min(most, max(LEAST_CUT, missed / sent)))), now)
+        most, share = MOST_PINNED if self.pinned else MOST_CUT, missed / max(1.0, self.rate, sent)
+        self._begin(max(LOWEST, self.rate * (1.0 - min(most, max(LEAST_CUT, share)))), now)
         return True
 
     def _passing(self, now: float) -> float:
