@@ -25,7 +25,10 @@ KEYS = (
 )
 _RANK = {key: rank for rank, key in enumerate(KEYS)}
 _LONGEST, _LONGEST_MESSAGE = 200, 500
-_SECRET = re.compile(r"\b(?:sk|pk|rk|gsk|xai|hf|key)[-_][\w-]{12,}|\bAIza[\w-]{20,}|\bAKIA\w{12,}|\b[Bb]earer\s+\S+")
+_SECRET = re.compile(
+    r"\b(?:sk|pk|rk|gsk|xai|hf|key)[-_][\w-]{12,}|\bAIza[\w-]{20,}|\bA[KS]IA\w{12,}|\b[Bb]earer\s+\S+|\bya29\.[\w.-]{12,}"
+    r"|\beyJ[\w-]{12,}\.[\w-]{8,}\.[\w-]+"
+)
 _PLAIN = re.compile(r"[!-~]+")
 
 logging.getLogger("deluge").addHandler(logging.NullHandler())

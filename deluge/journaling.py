@@ -12,6 +12,7 @@ from deluge.errors import ConfigError
 from deluge.journal import DURABLE, Journal, Recorder
 from deluge.journal.answers import response_of
 from deluge.journal.lines import PREFIX
+from deluge.private import secrets_of
 
 if TYPE_CHECKING:
     from deluge.config import ClientConfig
@@ -57,15 +58,20 @@ class JournalOptions:
             if failed is not None:
                 engine.stop_unsent(failed, message)
 
-        secrets = [template.api_key or "" for template in call.templates.values()]
-        secrets += [value or "" for value in (config.extra_headers or {}).values()]
-        journal.begin(key[:PREFIX], secrets, stop)
+        secrets = {secret for template in call.templates.values() for secret in secrets_of(template)}
+        journal.begin(key[:PREFIX], secrets.union(_keys(config.api_key)), stop)
         return journal, own
 
     def _opened(self) -> tuple[Recorder, bool]:
         if isinstance(self.journal, Recorder):
             return self.journal, False
         return Journal(self.journal, durable=self.durable, retry_failed=self.retry_failed), True
+
+
+def _keys(given: Any) -> list[str]:
+    """The keys that a client was given, also those of providers that this call does not ask."""
+    values = given.values() if isinstance(given, Mapping) else (given,)
+    return [value for value in values if isinstance(value, str)]
 
 
 def recorded(journal: Recorder, task: Task) -> APIResponse | None:

@@ -40,14 +40,14 @@ class RequestOptions:
     ``cache`` is a CachePattern. ``extra_headers``: a value of None removes a header. ``purpose`` is None for a chat.
     """
 
-    tools: tuple[Tool | MCPServer | Mapping[str, Any], ...] = ()
+    tools: tuple[Tool | MCPServer | Mapping[str, Any], ...] = field(default=(), repr=False)
     output_schema: Mapping[str, Any] | None = None
     cache: str | None = None
     cache_ttl: str | None = None
     service_tier: str | None = None
     tool_choice: str | None = None
-    extra_headers: Mapping[str, str | None] = field(default_factory=lambda: _NOTHING)
-    extra_body: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    extra_headers: Mapping[str, str | None] = field(default_factory=lambda: _NOTHING, repr=False)
+    extra_body: Mapping[str, Any] = field(default_factory=lambda: _NOTHING, repr=False)
     use_responses_api: bool = False
     background: bool = False
     force_local_mcp: bool = False
@@ -68,7 +68,7 @@ class RequestTemplate:
     model: Model
     params: SamplingParams
     options: RequestOptions
-    base_url: str
+    base_url: str = field(repr=False)
     api_key: str | None = field(default=None, repr=False)
     dialect: str = "openai_chat"
     own_address: bool = True

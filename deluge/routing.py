@@ -154,6 +154,8 @@ class Routing(Admission):
         task.state, task.flight = ENDED, None
         task.call.unfinished.discard(task)
         complete(task, response, now, self.wall)
+        if response.error_kind not in ("cancelled", "budget"):  # those are not recorded: the prompt is not done
+            task.told = len(task.attempts)
         self.tracker.finished(response)
         self.ended.append((task, response))
         if response.is_error and response.error_kind not in ("cancelled", "budget"):

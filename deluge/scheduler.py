@@ -239,7 +239,10 @@ class Scheduler(Spending):
         if not response.is_error or response.usage.total_tokens:
             self.tracker.late(response.usage, response.cost)
         if not response.is_error and outcome.misfit is None:
-            complete(task, response, now, self.wall, (attempt_of(flight, outcome, now, self.wall),))
+            attempt = attempt_of(flight, outcome, now, self.wall)
+            complete(task, response, now, self.wall, (attempt,))
+            task.attempts += (attempt,)
+            task.told = len(task.attempts)
             self.late.append((task, response))
 
     def _overtake(self, late: Flight, outcome: Outcome, now: float) -> None:

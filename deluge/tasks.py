@@ -137,7 +137,7 @@ class Task:
         "lane", "state", "attempts", "burned", "rate_limited", "limited_for", "timeouts", "resent", "streamed", "idle",
         "created_at", "first_at", "cooled_at", "flight", "exchange", "next_call", "poll_until", "template", "handle",
         "prefer", "tokens", "read", "written", "amount", "refused", "repairs", "unfit", "share", "due_at",
-        "as_delivered", "__weakref__",
+        "as_delivered", "told", "__weakref__",
     )
 
     def __init__(
@@ -178,6 +178,7 @@ class Task:
         self.share: object = None  # equal for equal prompts that are sent once
         self.due_at = 0.0  # when it goes on, while it waits
         self.as_delivered = False  # its answer comes from a journal, which has what postprocess had made of it
+        self.told = 0  # how many of its attempts a response has told of that is final, and recorded where there is a journal
 
     def __lt__(self, other: Task) -> bool:
         return self.number < other.number
@@ -298,8 +299,11 @@ def attempt_of(flight: Flight, outcome: Outcome, now: float, wall: float) -> Att
 def complete(
     task: Task, response: APIResponse, now: float, wall: float, late: tuple[Attempt, ...] = ()
 ) -> APIResponse:
-    """The final response, told which task it belongs to and what all of its attempts took (``late``: one more)."""
-    attempts = task.attempts + late
+    """The final response, told which task it belongs to and what all of its attempts took.
+
+    ``late``: one more, of an answer that comes when the task has ended; it tells only of what no record has told of yet.
+    """
+    attempts = task.attempts[task.told:] + late if late else task.attempts
     response.id = task.id
     response.prompt = task.prompt
     if response.content is None and task.unfit is not None:

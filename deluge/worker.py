@@ -15,6 +15,7 @@ from deluge.dialects._form import formed
 from deluge.dialects._rate_limits import rate_limits
 from deluge.errors import DelugeError
 from deluge.fetching import Fetching
+from deluge.private import secrets_of, without_secrets
 from deluge.prompt import Conversation, Message
 from deluge.prompt.size import size_of
 from deluge.request import Dialect, RequestContext, RequestTemplate, in_one_call
@@ -279,6 +280,7 @@ def broken(flight: Flight, error: Exception) -> Outcome:
         logger.error("an attempt ended in %s", type(error).__name__, exc_info=error,
                      extra={"deluge": {"task": flight.task.id}})
         message = f"{type(error).__name__}: {error}"
+    message = without_secrets(message, secrets_of(flight.task.template_for(flight.task.model)))
     return Outcome(failed(flight.task, Verdict("input", message=message)), sent=flight.switch.sent_at > 0.0)
 
 

@@ -28,7 +28,7 @@ FLOORS = {
     # 3 dialects
     "dialects": 3,
     # 2 request
-    "request": 2, "response": 2, "record": 2, "status": 2, "models": 2, "config": 2, "_rowform": 2,
+    "request": 2, "response": 2, "record": 2, "status": 2, "models": 2, "config": 2, "_rowform": 2, "private": 2,
     # 1 content
     "prompt": 1, "tools": 1,
     # 0 words
@@ -62,7 +62,7 @@ FENCES = {
     "yaml": ("config",),
     "argparse": ("cli",),
 }
-PURE = ("dialects", "record", "_rowform", "request", "response", "prompt", "params", "usage", "wire", "errors")
+PURE = ("dialects", "record", "private", "_rowform", "request", "response", "prompt", "params", "usage", "wire", "errors")
 IMPURE = {"socket", "time", "threading", "random", "requests", "urllib3", "subprocess"}
 
 

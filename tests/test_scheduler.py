@@ -711,6 +711,32 @@ def test_cancel_in_flight_stops_the_attempt_keeps_the_slot_and_counts_a_late_ans
     assert story.tracker.snapshot().cancelled == 1
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_late_answer_tells_of_what_no_record_has_told_of(cancelled):
+    story = Story()
+    task, = story.submit(story.call(max_attempts=2))
+    story.fail("parse", usage=Usage(7, 3))
+    story.wait(1.1)
+    lost = story.flight()
+    if cancelled:  # which is not recorded
+        story.scheduler.cancel(task, story.now)
+        story.step()
+    else:
+        story.wait(30.0 + GRACE)
+        story.fail("timeout")  # its worker is given up
+        story.flying.append(lost)
+    assert story.kind(task) == ("cancelled" if cancelled else "timeout")
+    assert story.responses[task.id].usage == Usage(7, 3)
+    story.answer(usage=Usage(10, 5))
+    (_, late), = story.scheduler.late
+    kinds = [attempt.kind for attempt in late.attempts]
+    if cancelled:
+        assert (late.usage, kinds) == (Usage(17, 8), ["parse", "cancelled", None])
+    else:
+        assert (late.usage, kinds) == (Usage(10, 5), [None]), "the record of the failure has the rest"
+    assert story.tracker.usage == Usage(17, 8)
+
+
 def test_the_reservation_of_a_cancelled_attempt_stays_charged():
     story = Story(rpm=1)
     first, second = story.submit(story.call(), 2)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from deluge import _json
 from deluge.dialects._verdicts import failure_verdict
-from deluge.request import RequestContext
+from deluge.private import secrets_of, without_secrets
+from deluge.request import RequestContext, RequestTemplate
 from deluge.response import APIResponse
 from deluge.usage import NO_USAGE, Usage
 from deluge.wire import HttpReply, Verdict
@@ -28,10 +30,13 @@ def error_response(
     template = ctx.template
     model = template.model
     keep = template.options.keep_raw
+    message = shown(verdict.message or verdict.kind, template)
+    if verdict.message and verdict.message != message:
+        verdict = replace(verdict, message=message)  # the verdict on a key is said to others too
     return APIResponse(
         model_internal=model.id, model_external=model.name, provider=model.provider.name, prompt=ctx.prompt,
         sampling_params=template.params, status_code=reply.status or None, is_error=True, error_kind=verdict.kind,
-        error_message=shown(verdict.message or verdict.kind, template.api_key), finish_reason="error",
+        error_message=message, finish_reason="error",
         usage=usage, cost=cost, response_id=response_id, request_id=request_id or request_id_of(reply.headers),
         retry_with_different_model=verdict.switch_model, give_up_if_no_other_models=not verdict.retry,
         raw_response=raw if keep else None, headers=reply.headers if keep else None, _verdict=verdict,
@@ -55,10 +60,9 @@ def request_id_of(headers: Mapping[str, str]) -> str | None:
     return None
 
 
-def shown(message: str, api_key: str | None) -> str:
-    """The message without the key, should the provider have echoed it, and not longer than a page."""
-    if api_key and len(api_key) > 3 and api_key in message:
-        message = message.replace(api_key, "***")
+def shown(message: str, template: RequestTemplate) -> str:
+    """The message without what is secret of the request, should the provider have echoed it, and not longer than a page."""
+    message = without_secrets(message, secrets_of(template))
     return message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"
 
 

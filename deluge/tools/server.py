@@ -149,12 +149,16 @@ class MCPServer:
 
     def redacted(self, text: str) -> str:
         """The text without the values of token, headers and env."""
-        values = [self.token or "", *(self.headers or {}).values(), *(self.env or {}).values()]
-        values += [value.partition(" ")[2] for value in values]  # what follows Bearer or Basic
-        for value in sorted(set(values), key=len, reverse=True):
-            if len(value) >= _SHORTEST_SECRET:
-                text = text.replace(value, "***")
+        for value in self.secrets:
+            text = text.replace(value, "***")
         return text
+
+    @property
+    def secrets(self) -> list[str]:
+        """The values of token, headers and env, and what follows Bearer or Basic in them; the longest first."""
+        values = [self.token or "", *(self.headers or {}).values(), *(self.env or {}).values()]
+        values += [value.partition(" ")[2] for value in values]
+        return sorted({value for value in values if len(value) >= _SHORTEST_SECRET}, key=len, reverse=True)
 
     def __str__(self) -> str:
         return f"MCP server {self.name!r}"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from deluge.dialects._problems import problem_of, status_in
 from deluge.dialects._replies import MAX_MESSAGE, excerpt, shown
 from deluge.dialects._verdicts import Problem, failure_verdict, parse_verdict, verdict
+from deluge.models.registry import get_model
+from deluge.params import SamplingParams
+from deluge.request import RequestOptions, RequestTemplate
 
 RETRIED = {408, 409, 424, 425, 429, 498, 499} | set(range(500, 600))
 KINDS = {401: "auth", 402: "quota_exhausted", 403: "permission", 404: "not_found", 408: "timeout", 429: "rate_limit",
@@ -98,7 +103,8 @@ def test_the_status_within() -> None:
 
 
 def test_messages_are_short_and_hold_no_key() -> None:
-    assert shown("bad key sk-abc", "sk-abc") == "bad key ***" and shown("x", None) == "x"
-    assert len(shown("x" * 9_000, None)) == MAX_MESSAGE
+    template = RequestTemplate(get_model("gpt-4.1-mini"), SamplingParams(), RequestOptions(), "https://h/v1", "sk-abc")
+    assert shown("bad key sk-abc", template) == "bad key ***" and shown("x", replace(template, api_key=None, memo={})) == "x"
+    assert len(shown("x" * 9_000, template)) == MAX_MESSAGE
     assert excerpt(b"<html><title>Bad\n Gateway</title>") == "an HTML page (Bad Gateway)"
     assert excerpt(b"\xff\xfe not json") == "'\ufffd\ufffd not json'"
