@@ -193,24 +193,36 @@ class Stepping(Readings):
             return None
 
     def _fail(self, error: Exception) -> None:
-        """The scheduler itself failed, which is our bug: every live task ends with that error instead of hanging."""
+        """The scheduler itself failed, which is our bug: every live task ends with that error instead of hanging.
+
+        What had come to an end is delivered, late answers are kept, and jobs that nobody asks about any more are stopped.
+        """
         logger.error("the scheduler failed", exc_info=error)
+        scheduler = self.scheduler
         tasks = [task for call in list(self.calls) for task in call.unfinished]
         message = f"the scheduler failed: {type(error).__name__}: {error}"
-        if self.scheduler.ended:
-            self.courier.put(self.scheduler.ended)
+        if scheduler.ended:
+            self.courier.put(scheduler.ended)
         self.courier.put([(task, failed(task, Verdict("server", message=message))) for task in tasks])
+        if scheduler.late:
+            self.courier.put_late(scheduler.late)
+        if scheduler.messages:
+            self.courier.put_messages(scheduler.messages)
         for task in tasks:
             task.state = ENDED
         for call in list(self.calls):
             call.unfinished.clear()
-        for flight in list(self.scheduler.flights):
+        for flight in list(scheduler.flights):
             flight.switch.abort("cancelled")
         self._close_accounts()
-        bucket = self.scheduler.bucket
-        self.scheduler = self._new_scheduler(self.scheduler.tracker)
+        self.scheduler = self._new_scheduler(scheduler.tracker)
+        # a job that is asked right now is told when its worker comes back
+        jobs = [task for task in tasks if task.exchange is not None and task.flight not in scheduler.flights]
+        self.scheduler.cleanups = [*scheduler.cleanups, *jobs]
+        if self.scheduler.cleanups:
+            self._alarm.put(None)
         if self._leasing is None:
-            self.scheduler.bucket = bucket  # what was sent this minute was sent
+            self.scheduler.bucket = scheduler.bucket  # what was sent this minute was sent
 
 
 def unsent(flight: Flight) -> Outcome:

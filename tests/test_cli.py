@@ -210,6 +210,25 @@ def test_a_reader_that_leaves_ends_the_run_quietly(tmp_path: Path) -> None:
     assert done.stdout.count("\n") == 1 and done.stderr == "" and done.returncode == 141
 
 
+INTERRUPTED = """
+import signal, sys
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == sys.argv[1]:
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Finder)
+from deluge.cli import main
+sys.exit(main(["models"]))
+"""
+
+
+@pytest.mark.parametrize("module", ["deluge.cli.arguments", "pydantic_core"])
+def test_ctrl_c_while_the_command_is_loading_ends_it_without_a_word(tmp_path: Path, module: str) -> None:
+    done = run(sys.executable, "-c", INTERRUPTED, module, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 @pytest.mark.parametrize("name, code, word", [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")])
 def test_a_signal_keeps_what_is_finished(tmp_path: Path, name: str, code: int, word: str) -> None:
     write(tmp_path / "in.jsonl", *[f'"prompt {n}"' for n in range(400)])

@@ -52,8 +52,9 @@ def test_how_values_are_written(caplog, values, text):
 
 
 SECRETS = ["sk-proj-abcdefghijkl0123", "sk-ant-api03-abcdefghijkl", "AIzaSyA1234567890abcdefghijk",
-           "gsk_abcdefghijklmnop", "AKIAIOSFODNN7EXAMPLE", "ASIAIOSFODNN7EXAMPLE", "Bearer abc.def-ghi", "xai-abcdefghijklmnop",
-           "hf_abcdefghijklmnop", "ya29.a0AfB_abcdefghijk", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc-def"]
+           "gsk_abcdefghijklmnop", "AKIAIOSFODNN7EXAMPLE", "ASIAIOSFODNN7EXAMPLE", "Bearer abc.def-ghi",
+           "xai-abcdefghijklmnop", "hf_abcdefghijklmnop", "ya29.a0AfB_abcdefghijk",
+           "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc-def"]
 
 
 @pytest.mark.parametrize("secret", SECRETS)

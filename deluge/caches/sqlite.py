@@ -7,9 +7,9 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from deluge import _json
+from deluge import _json, _log
 from deluge.caches.memory import CacheStats, answer_of
 from deluge.errors import ConfigError
 from deluge.prompt import Conversation
@@ -20,6 +20,7 @@ NOTE_EVERY = 256  # hits after which their counts are written
 PRUNE_TO = 0.9  # of max_bytes that are kept when it is full
 VERSION = 1
 
+_said = _log.logger("caches")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
     key TEXT PRIMARY KEY, value BLOB NOT NULL, size INTEGER NOT NULL, created REAL NOT NULL, used REAL NOT NULL,
@@ -117,7 +118,7 @@ class SQLiteCache:
             return
         if self._unwritten:
             with self._connection() as connection:
-                self._write(connection)
+                self._try_to_write(connection)
         while self._idle:
             self._idle.pop().close()
 
@@ -209,7 +210,14 @@ class SQLiteCache:
             self._unwritten += 1
             full = self._unwritten >= NOTE_EVERY
         if full:
+            self._try_to_write(connection)
+
+    def _try_to_write(self, connection: sqlite3.Connection) -> None:
+        """Counts are worth no answer: where they cannot be written, these are lost."""
+        try:
             self._write(connection)
+        except sqlite3.Error as error:
+            _log.event(_said, 30, f"the hits of a cache could not be counted: {error}", path=self.path)
 
     def _write(self, connection: sqlite3.Connection) -> None:
         with self._lock:
@@ -223,15 +231,18 @@ class SQLiteCache:
             connection.executemany("UPDATE answers SET hits = hits + ?, used = ? WHERE key = ?",
                                    [(count, now, key) for key, count in noted.items()])
             connection.execute("UPDATE totals SET hits = hits + ?, misses = misses + ?", (sum(noted.values()), misses))
-        finally:
             connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):  # else this connection would keep everybody from writing
+                connection.execute("ROLLBACK")
+            raise
 
     def _prune(self, connection: sqlite3.Connection, most: int) -> None:
         """Drops what was used longest ago, down to a little below the bound, so that not every put has to."""
         size = connection.execute("SELECT bytes FROM totals").fetchone()[0]
         if size <= most:
             return
-        self._write(connection)
+        self._try_to_write(connection)
         goal = size - int(most * PRUNE_TO)
         connection.execute(
             "DELETE FROM answers WHERE key IN (SELECT key FROM ("

@@ -5,47 +5,16 @@ Exit codes: 0 all answered, 1 some failed, 2 wrong usage, 130 Ctrl-C, 141 nobody
 
 from __future__ import annotations
 
-import io
-import sys
 from collections.abc import Sequence
 
-from deluge.cli.arguments import parsed
-from deluge.cli.ask import ask
-from deluge.cli.batch import batch
-from deluge.cli.cache import cache
-from deluge.cli.estimate import estimate
-from deluge.cli.models import list_models
-from deluge.cli.rehearse import rehearse
-from deluge.cli.report import report
-from deluge.cli.run import run
-from deluge.cli.signals import BROKEN_PIPE, Signals
-from deluge.cli.terminal import log_to_stderr, quiet_stdout, say
-from deluge.errors import DelugeError, MissingAPIKeyError
-
-COMMANDS = {
-    "run": run, "ask": ask, "estimate": estimate, "models": list_models, "rehearse": rehearse, "report": report,
-    "cache": cache, "batch": batch,
-}
+INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and gives its exit code. Never raises for what a user can cause."""
-    options = parsed(sys.argv[1:] if argv is None else argv)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # answers hold whatever a model says; a terminal shows less
-    with Signals() as signals:
-        try:
-            with log_to_stderr(getattr(options, "verbosity", 0)):
-                return COMMANDS[options.command](options, signals)
-        except MissingAPIKeyError as error:
-            return say(f"{error}\ndeluge: no key needed: the same command with -m rehearsal-echo", code=2)
-        except DelugeError as error:
-            return say(str(error), code=2)
-        except KeyboardInterrupt:
-            return signals.exit_code
-        except BrokenPipeError:
-            quiet_stdout()
-            return BROKEN_PIPE
-        except OSError as error:  # a full disk, a terminal that is gone
-            quiet_stdout()
-            return say(f"{error.filename or 'the output'}: {error.strerror or error}", code=1)
+    """Runs one command and gives its exit code. Never raises for what a user can cause, Ctrl-C at any moment included."""
+    try:
+        from deluge.cli.commands import run_command  # takes a while, in which Ctrl-C may come
+
+        return run_command(argv)
+    except KeyboardInterrupt:
+        return INTERRUPTED

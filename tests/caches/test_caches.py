@@ -18,6 +18,7 @@ from rehearsing import client_of
 
 from deluge import APIResponse, Attempt, ConfigError, Conversation, Message, SamplingParams, Text, Thinking, ToolCall, Usage
 from deluge.caches import CacheStats, MappingCache, MemoryCache, SQLiteCache
+from deluge.caches.sqlite import NOTE_EVERY
 from deluge.cli import main
 from deluge.testing import RehearsalServer, rehearsal
 
@@ -117,6 +118,23 @@ def test_two_caches_of_one_file_are_one(tmp_path: Path) -> None:
     assert again.get(PROMPT).completion == "two"
     for cache in (first, second, again):
         cache.close()
+
+
+def test_hits_that_cannot_be_counted_cost_no_answer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "a.db"
+    cache = SQLiteCache(path)
+    cache.put(PROMPT, answer("kept"))
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("DROP TABLE totals")
+    for _ in range(NOTE_EVERY + 1):
+        found = cache.get(PROMPT)
+        assert found is not None and found.completion == "kept"
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["the hits of a cache could not be counted"]
+    other.execute("BEGIN IMMEDIATE")  # nobody is left in the middle of a transaction
+    other.execute("ROLLBACK")
+    other.close()
+    cache.close()
+    assert len(caplog.records) == 2
 
 
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from deluge import APIResponse, ClosedError, ConfigError, Conversation, Interrup
 from deluge.courier import Courier
 from deluge.journal import Journal
 from deluge.testing import RehearsalServer
+from deluge.wire import Cancelled
 from deluge.worklist import read_rows
 
 
@@ -239,6 +240,39 @@ def test_an_answer_that_comes_late_is_recorded(rehearsal: RehearsalServer, tmp_p
         assert plan.call.journal is not None
         plan.call.journal.close()
         assert client.ask("x", journal=path).completion == "late" and rehearsal.count == 0
+
+
+def test_a_scheduler_that_fails_takes_nothing_with_it(
+    rehearsal: RehearsalServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, stopped = tmp_path / "run.jsonl", threading.Event()
+
+    def job() -> Generator[None, None, None]:
+        try:
+            yield
+        except Cancelled:
+            stopped.set()
+
+    with client_of(rehearsal) as client:
+        plan = client._plan({"journal": path}, None)
+        assert plan.open_journal() and client.ask("awake").completion == "awake"
+        late, forgotten = plan.task(0, "x"), plan.task(1, "y")
+        assert plan.recorded(late) is None
+        forgotten.exchange = job()
+        next(forgotten.exchange)
+        live = client.start_nowait("[[latency 60]] z")
+        engine = client._engine
+        with engine._lock:
+            engine.scheduler.late.append((late, APIResponse(content=Message.ai("late"), finish_reason="stop")))
+            engine.scheduler.cleanups.append(forgotten)
+            engine._fail(RuntimeError("a bug"))
+        assert live.result(10).error_message == "the scheduler failed: RuntimeError: a bug"
+        assert engine.courier.settle(10) and stopped.wait(10)
+        assert [item["completion"] for item in records(path)] == ["late"]
+        assert client.ask("again").completion == "again"
+        assert plan.call.journal is not None
+        plan.call.journal.close()
+    assert [record.exc_text is not None or record.exc_info is not None for record in caplog.records] == [True]
 
 
 def test_what_is_cancelled_is_not_done(rehearsal: RehearsalServer, tmp_path: Path) -> None:
