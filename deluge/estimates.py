@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from deluge._plugins import room
 from deluge.duration import Deck, Duration, mixed
 from deluge.errors import ConfigError
 from deluge.experience import Taken
@@ -61,17 +62,48 @@ class Estimate:
 
 @dataclass(slots=True)
 class _Share:
-    """What one model will get; sums over the prompts that were looked at."""
+    """What one model will get; sums over the prompts that were looked at.
 
+    ``stepped``: a large prompt has another price, so that ``paid`` is summed prompt by prompt: dollars, low, expected and
+    high, and prompts without a price. Else the sums of the tokens have the price.
+    """
+
+    template: RequestTemplate
+    unknown_cost: float | None
     requests: float = 0.0
     read: float = 0.0
     short: float = 0.0
     written: float = 0.0
     most: float = 0.0
-    low: float = 0.0
-    cost: float = 0.0
-    high: float = 0.0
-    unpriced: float = 0.0
+    stepped: bool = False
+    paid: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        model = self.template.model
+        self.stepped = model.service_prices.get(self.template.options.service_tier or "", model.price).tier is not None
+
+    def add(self, weight: float, read: float, short: float, written: float, most: float) -> None:
+        """So much of a prompt, whose answer is so long: short, expected, the longest."""
+        self.requests += weight
+        self.read += weight * read
+        self.short += weight * short
+        self.written += weight * written
+        self.most += weight * most
+        if self.stepped:
+            one = self._dollars(1.0, read, short, written, most)
+            self.paid = tuple(before + weight * more for before, more in zip(self.paid, one))
+
+    def dollars(self) -> tuple[float, ...]:
+        """Low, expected, high, and how many prompts are in none of them."""
+        return self.paid if self.stepped else self._dollars(self.requests, self.read, self.short, self.written, self.most)
+
+    def _dollars(self, requests: float, read: float, *lengths: float) -> tuple[float, ...]:
+        model, tier = self.template.model, self.template.options.service_tier
+        costs = [model.cost(Usage(round(read), round(tokens)), tier) for tokens in lengths]
+        if costs[1] is None:
+            unknown = requests * (self.unknown_cost or 0.0)
+            return unknown, unknown, unknown, requests * (self.unknown_cost is None)
+        return costs[0] or 0.0, costs[1], costs[2] or 0.0, 0.0
 
 
 class Estimator:
@@ -114,21 +146,10 @@ class Estimator:
         read = learned.expected_input(task.size)
         expected = learned.expected_output(most)
         low, written = expected if expected is not None else (1.0, _guessed(task, template))
-        share = self._shares.setdefault(model.id, _Share())
-        share.requests += weight
-        share.read += weight * read
-        share.short += weight * low
-        share.written += weight * written
-        share.most += weight * most
-        tier = template.options.service_tier
-        costs = [model.cost(Usage(round(read), round(tokens)), tier) for tokens in (low, written, most)]
-        if costs[1] is None:
-            unknown = task.call.unknown_cost
-            share.unpriced += weight * (unknown is None)
-            costs = [unknown or 0.0] * 3
-        share.low += weight * (costs[0] or 0.0)
-        share.cost += weight * (costs[1] or 0.0)
-        share.high += weight * (costs[2] or 0.0)
+        share = self._shares.get(model.id)
+        if share is None:
+            share = self._shares[model.id] = _Share(template, task.call.unknown_cost)
+        share.add(weight, read, low, written, most)
 
     def _estimator_of(self, template: RequestTemplate) -> TokenEstimator:
         """What the client has learned of the model, whatever the key; and the lane with the limits that hold for it."""
@@ -150,19 +171,18 @@ class Estimator:
         total = self._looked if prompts is None else prompts
         scale = self._scale(prompts)
         shares = self._shares.values()
-        unpriced = round(scale * sum(share.unpriced for share in shares))
+        low, usual, high, without = (scale * sum(share.dollars()[at] for share in shares) for at in range(4))
+        unpriced = round(without)
         priced = unpriced < round(scale * sum(share.requests for share in shares)) or not shares
         time, limited_by = self._time()
         counts = {name: int(scale * share.requests + 0.5) for name, share in self._shares.items()}
-        low, cost, high = (
-            scale * sum(getattr(share, name) for share in shares) if priced else None for name in ("low", "cost", "high")
-        )
         return Estimate(
             prompts=total, sampled=self._looked, input_tokens=round(scale * sum(share.read for share in shares)),
             output_tokens=round(scale * sum(share.written for share in shares)),
             most_output_tokens=round(scale * sum(share.most for share in shares)),
-            cost_low=low, cost=cost, cost_high=high, unpriced=unpriced,
-            seconds_low=time.low, seconds=time.seconds, seconds_high=time.high, limited_by=limited_by,
+            cost_low=low if priced else None, cost=usual if priced else None, cost_high=high if priced else None,
+            unpriced=unpriced, seconds_low=time.low, seconds=time.seconds, seconds_high=time.high,
+            limited_by=limited_by,
             learned=bool(self._lanes) and all(lane.estimator.knows_output for lane in self._lanes.values()), models=counts,
         )
 
@@ -221,12 +241,13 @@ class Estimator:
 
 
 def _deck_of(lane: Lane, share: _Share) -> Deck:
-    """What attempts of a model take: as they took so far, else as its row says, else by rule of thumb."""
+    """What attempts of a model take: as they took so far, else as they are made to (rehearsal), else by rule of thumb."""
     attempts = lane.experience.attempts()
     if len(attempts) >= FEW_ANSWERS:
         return Deck(attempts)
-    if lane.usual_latency is not None:
-        return Deck([Taken(lane.usual_latency)])
+    model = share.template.model
+    if model.has("embedded") and share.template.own_address:
+        return Deck([Taken(*attempt) for attempt in room("testing.profiles").PROFILES[model.id].attempts()])
     low, usual, high = (
         FIRST_LATENCY + PER_TOKEN * tokens / share.requests for tokens in (share.short, share.written, share.most)
     )

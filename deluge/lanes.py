@@ -53,14 +53,14 @@ class Lane:
     ``holder``: the task that was refused; it keeps its turn until it starts or ends.
     ``blocked``: the verdict that blocklisted it; ``probe``: the task that tries whether it still holds.
     ``quota``: its limits, given and learned; ``adaptive``: how many may be in flight; ``latency``: of good replies, in
-    seconds, 0.0 before the first; ``experience``: what attempts took, for estimates; ``usual_latency``: what the
-    catalog says of it, where it does. ``latest``: the switch of its latest start.
+    seconds, 0.0 before the first; ``experience``: what attempts took, for estimates. ``latest``: the switch of its
+    latest start.
     """
 
     __slots__ = (
         "model", "api_key", "quota", "health", "ramp", "adaptive", "estimator", "running", "slots", "exempt",
         "shared_requests", "waiting", "holder", "retry_at", "refusal", "suspects", "blocked", "blocked_at", "probe",
-        "closed_until", "latency", "experience", "usual_latency", "auto", "latest", "_busy_since",
+        "closed_until", "latency", "experience", "auto", "latest", "_busy_since",
         "_opening", "_settings", "_own_tokens", "_turns", "_gone", "_joined",
     )
 
@@ -89,7 +89,7 @@ class Lane:
         self.adaptive = Slots(self._most_slots(settings.slots), rules, settings.auto_slots or slots == AUTO)
         self.latency = self._busy_since = 0.0
         self.latest: Departure | None = None
-        self.experience, self.usual_latency = Experience(), model.latency if own_address else None
+        self.experience = Experience()
         self.running = 0
         self.waiting = 0
         self.holder: Task | None = None

@@ -137,7 +137,6 @@ class Model:
     ``search_price``: dollars for a thousand web searches by the provider's own tool, where that is known.
     ``dimensions``: how long its vectors are by default. ``per_request``: what one request may hold, where that is not as
     with the provider's other models.
-    ``latency``: seconds of a slot that an answer takes, its failed attempts included, where that is known beforehand.
     """
 
     id: str
@@ -160,7 +159,6 @@ class Model:
     search_price: float | None = None
     dimensions: int | None = None
     per_request: PerRequest = PerRequest()
-    latency: float | None = None
 
     def has(self, flag: str) -> bool:
         """Whether the model, or its provider for all of its models, has this flag."""

@@ -60,7 +60,6 @@ def rows_of(provider: Provider, *, names_are_aliases: bool = False) -> Callable[
         context: int | None = None, max_output: int | None = None, aliases: str = "", retires: str = "",
         dialect: str = "", base_url: str = "", regions: tuple[str, ...] = (), limits: Limits = Limits(),
         tiers: Mapping[str, float] = _NO_TIERS, dimensions: int | None = None, per_request: PerRequest = PerRequest(),
-        latency: float | None = None,
     ) -> Model:
         traits = family.but(
             flags, efforts=efforts, default_effort=default_effort, context=context, max_output=max_output,
@@ -75,7 +74,7 @@ def rows_of(provider: Provider, *, names_are_aliases: bool = False) -> Callable[
             flags=traits.flags, efforts=traits.efforts, default_effort=traits.default_effort,
             aliases=(*aliases.split(), *own_name), regions=regions, limits=limits,
             retires=dt.date.fromisoformat(retires) if retires else None,
-            dimensions=dimensions, per_request=per_request, latency=latency,
+            dimensions=dimensions, per_request=per_request,
         )
 
     return row

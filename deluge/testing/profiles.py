@@ -11,6 +11,8 @@ from types import MappingProxyType
 from deluge.testing.faults import Fault
 from deluge.testing.limits import RateLimits
 
+ATTEMPTS = 400
+BACKOFF = 0.25  # seconds: what a client waits on average before it tries again for the first time
 _NORMAL = NormalDist()
 _NO_FAULTS: Mapping[str | Fault, float] = MappingProxyType({})
 
@@ -51,6 +53,17 @@ class Profile:
     limits: RateLimits | None = None
     faults: Mapping[str | Fault, float] = field(default_factory=lambda: _NO_FAULTS)
     max_faults: int = 2
+
+    def attempts(self) -> list[tuple[float, float, bool]]:
+        """Four hundred attempts as they come on average: seconds, seconds until the next try, whether there is one."""
+        made = [(self.latency.seconds((at + 0.5) / ATTEMPTS), 0.0, False) for at in range(ATTEMPTS)]
+        at = 0
+        for kind, share in self.faults.items():
+            hangs = kind.seconds if isinstance(kind, Fault) else 0.0
+            for _ in range(round(share * ATTEMPTS)):
+                made[at] = (made[at][0] + hangs, BACKOFF, True)
+                at += 1
+        return made
 
 
 ECHO = Profile("rehearsal-echo", "answers after about 50 ms", Latency(0.05, 0.04, 0.06))

@@ -18,12 +18,11 @@ UNLISTED = f.UNLISTED.but("reasoning_summaries", context=1_000_000, max_output=1
 _TIERS = {"flex": 0.5, "priority": 2.0, "batch": 0.5}
 row = rows_of(PROVIDER)
 MODELS = (
-    row("rehearsal-echo", "", UNLISTED, 0.1, 0.4, 0.01, tiers=_TIERS, limits=UNLIMITED, latency=0.05),
-    row("rehearsal-slow", "", UNLISTED, 0.1, 0.4, 0.01, tiers=_TIERS, limits=UNLIMITED, latency=2.26),
-    row("rehearsal-flaky", "", UNLISTED, 0.1, 0.4, 0.01, tiers=_TIERS, limits=UNLIMITED, latency=0.0683),
+    row("rehearsal-echo", "", UNLISTED, 0.1, 0.4, 0.01, tiers=_TIERS, limits=UNLIMITED),
+    row("rehearsal-slow", "", UNLISTED, 0.1, 0.4, 0.01, tiers=_TIERS, limits=UNLIMITED),
+    row("rehearsal-flaky", "", UNLISTED, 0.1, 0.4, 0.01, tiers=_TIERS, limits=UNLIMITED),
     row("rehearsal-limited", "", UNLISTED, 0.1, 0.4, 0.01, tiers=_TIERS,
-        limits=Limits(requests_per_minute=600, tokens_per_minute=60_000), latency=0.05),
-    row("rehearsal-embed", "", PLAIN, 0.02, flags="embedding input_types", context=8_192, dimensions=256, limits=UNLIMITED,
-        latency=0.05),
-    row("rehearsal-rerank", "", PLAIN, 0.05, flags="reranking", context=8_192, limits=UNLIMITED, latency=0.05),
+        limits=Limits(requests_per_minute=600, tokens_per_minute=60_000)),
+    row("rehearsal-embed", "", PLAIN, 0.02, flags="embedding input_types", context=8_192, dimensions=256, limits=UNLIMITED),
+    row("rehearsal-rerank", "", PLAIN, 0.05, flags="reranking", context=8_192, limits=UNLIMITED),
 )
