@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from processes import run
 
 from deluge.cli import main
 from deluge.testing import RehearsalServer
+
+DELUGE = (sys.executable, "-m", "deluge")
 
 
 @pytest.fixture
@@ -74,7 +77,7 @@ def test_a_job_that_is_not_there_yet_and_its_end(
 def test_in_processes_of_their_own(server: RehearsalServer, tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("What is 6 * 7?\n")
     url = ("--base-url", server.base_url)
-    done = run("deluge", "batch", "submit", "in.txt", "-m", "rehearsed", *url, "-o", "job.json", cwd=tmp_path)
+    done = run(*DELUGE, "batch", "submit", "in.txt", "-m", "rehearsed", *url, "-o", "job.json", cwd=tmp_path)
     assert done.returncode == 0 and "1 prompts in 1 batches" in done.stderr, done.stderr
-    done = run("deluge", "batch", "fetch", "job.json", "-o", "-", *url, "--poll", "0.01", cwd=tmp_path)
+    done = run(*DELUGE, "batch", "fetch", "job.json", "-o", "-", *url, "--poll", "0.01", cwd=tmp_path)
     assert done.returncode == 0 and json.loads(done.stdout)["completion"] == "42", done.stderr
