@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import pickle
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 from rehearsing import client_of, our_threads
 
-from deluge import FileQuota, Interrupted, LLMClient
+from deluge import Interrupted, LLMClient
 from deluge.testing import RehearsalServer, rehearsal
 
 __all__ = ["rehearsal"]
@@ -25,10 +24,10 @@ ROOT = Path(__file__).parents[1]
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
 
-def in_child(work: Any, fork: Any = None) -> str:
+def in_child(work: Any) -> str:
     """What ``work()`` returns in a forked child."""
     read, write = os.pipe()
-    pid = (fork or os.fork)()
+    pid = os.fork()
     if pid == 0:
         try:
             os.close(read)
@@ -113,16 +112,32 @@ def test_a_fork_while_other_threads_call(rehearsal: RehearsalServer) -> None:
         assert said == ["['x', 'y']"] * 8
 
 
+UNTOLD = """
+import ctypes, os, sys
+from deluge import FileQuota, LLMClient
+url, path = sys.argv[1:]
+quota = FileQuota(path)
+client = LLMClient("m", base_url=url, progress=None, max_requests_per_minute=600, quota=quota)
+leasing = client._engine._leasing
+before = leasing._member
+child = ctypes.PyDLL(None).fork()
+said = client.ask("child" if child == 0 else "parent").completion
+if child == 0:
+    os._exit(0 if said == "child" and leasing._member != before else 1)
+print(said, leasing._member == before, os.waitpid(child, 0)[1])
+client.close()
+quota.close()
+"""
+
+
 @needs_fork
 def test_a_fork_that_python_was_not_told_of(rehearsal: RehearsalServer, tmp_path: Path) -> None:
-    """uWSGI forks so. The child must not take itself for the parent, who has its part of the quota."""
-    fork = ctypes.PyDLL(None).fork
-    with client_of(rehearsal, max_requests_per_minute=600, quota=FileQuota(tmp_path / "quota")) as client:
-        leasing = client._engine._leasing
-        assert leasing is not None
-        before = leasing._member
-        assert in_child(lambda: (client.ask("child").completion, leasing._member != before), fork) == "('child', True)"
-        assert client.ask("parent").completion == "parent" and leasing._member == before
+    """uWSGI forks so. The child must not take itself for the parent, who has its part of the quota.
+
+    In a process of its own: Python 3.13 crashes in such a child when other tests have left threads in the parent.
+    """
+    done = run(UNTOLD, rehearsal.base_url, str(tmp_path / "quota"))
+    assert (done.stdout, done.returncode) == ("parent True 0\n", 0), done.stderr
 
 
 @needs_fork

@@ -1,4 +1,4 @@
-"""A response cache in anything that has items by key: a dict, a shelf, a shared dict, a disk store."""
+"""A response cache in anything that has items by key: a dict, a shared dict, a disk store."""
 
 from __future__ import annotations
 

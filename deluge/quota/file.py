@@ -132,6 +132,13 @@ class FileQuota:
         with self._lock:
             self._drop()
 
+    def __del__(self) -> None:
+        connection = getattr(self, "_connection", None)
+        if connection is not None and self._owner == os.getpid():
+            connection.close()
+        elif connection is not None:
+            _orphans.append(connection)
+
     def after_fork(self) -> None:
         """In a forked child: forgets the parent's connection and lock."""
         if self._owner != os.getpid():
