@@ -123,20 +123,19 @@ class Leasing:
         self._due_at = 0.0
         self._listen(scheduler, now)
         news = leaves or bool(self._pauses or self._learned)
+        found = [bucket for bucket in self._buckets if bucket.ask_at <= now or leaves or (news and bucket.lane == CLIENT)]
+        if not found:
+            return []
         waiting = {id(scheduler.bucket): scheduler.waiting}
         for lane in scheduler.lanes.values():
             waiting.update((id(bucket), lane.waiting) for bucket, _ in lane.quota.buckets)
         scheduler.note_sent(now)
-        found = []
-        for bucket in self._buckets:
-            first = bucket.lane == CLIENT
-            if bucket.ask_at <= now or leaves or (first and news):
-                found.append((bucket, bucket.report(
-                    now, waiting.get(id(bucket), 0), leaves=leaves,
-                    pauses={lane: until - now for lane, until in self._pauses.items()} if first else None,
-                    learned=dict(self._learned) if first else None,
-                )))
-        return found
+        pauses = {lane: until - now for lane, until in self._pauses.items()}
+        due = []
+        for bucket in found:
+            told = (pauses, dict(self._learned)) if bucket.lane == CLIENT else (None, None)
+            due.append((bucket, bucket.report(now, waiting.get(id(bucket), 0), leaves=leaves, pauses=told[0], learned=told[1])))
+        return due
 
     def _listen(self, scheduler: Scheduler, now: float) -> None:
         """Takes in what the scheduler has to tell."""
@@ -160,25 +159,34 @@ class Leasing:
         except Exception as error:  # a quota of the user's, or our bug: prompts must not wait for it
             return f"{type(error).__name__}: {error}"
 
-    def hear(self, due: Due, said: list[Answer] | str, scheduler: Scheduler, now: float) -> None:
-        """The quota has answered, or has not."""
+    def hear(self, due: Due, said: list[Answer] | str, scheduler: Scheduler, now: float) -> bool:
+        """The quota has answered, or has not. Whether the scheduler has something to decide."""
         if isinstance(said, str):
             alone = [bucket.failed(now) for bucket, _ in due]
-            if any(alone) and not self._warned:
+            if not any(alone):
+                return False
+            if not self._warned:
                 self._warned = True
                 _log.event(logger, logging.WARNING, "the shared quota cannot be asked: this process keeps to its part of it",
                            reason=said)
-            return
+            scheduler.leased(now)
+            return True
+        more = False
         for (bucket, report), answer in zip(due, said):
-            bucket.answered(report, answer, now)
+            more = bucket.answered(report, answer, now) or more
             if report.lane == CLIENT:
-                self._pauses = {lane: until for lane, until in self._pauses.items() if lane not in report.pauses}
-                self._learned = {lane: told for lane, told in self._learned.items() if report.learned.get(lane) != told}
-                self._tell(scheduler, answer, now)
+                if report.pauses or report.learned:
+                    self._pauses = {lane: until for lane, until in self._pauses.items() if lane not in report.pauses}
+                    self._learned = {lane: told for lane, told in self._learned.items() if report.learned.get(lane) != told}
+                if answer.pauses or answer.learned:
+                    more = True
+                    self._tell(scheduler, answer, now)
         if self._warned and not any(bucket.alone for bucket in self._buckets):
             self._warned = False
             _log.event(logger, logging.INFO, "the shared quota can be asked again")
-        scheduler.leased(now)
+        if more:
+            scheduler.leased(now)
+        return more
 
     def _tell(self, scheduler: Scheduler, answer: Answer, now: float) -> None:
         """Passes on what other processes have said of lanes that this one uses."""

@@ -71,13 +71,13 @@ class Stepping(Readings):
         with self._lock:
             now = time.monotonic()
             try:
-                if due:
-                    leasing.hear(due, said, self.scheduler, now)
+                more = bool(due) and leasing.hear(due, said, self.scheduler, now)
                 if leasing.alarm is not alarm:  # other threads have begun
                     return None
                 if not self.awake:
                     return None if leaves else 0.001
-                self._step(now)
+                if more:
+                    self._step(now)
             except Exception as error:  # also of a quota of the user's that says something else than answers
                 self._fail(error)
                 if leaves:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from deluge.limits.bucket import _KEEP, BucketSnapshot, QuotaBucket, _Keep
 from deluge.limits.ledger import MIN_WAIT, UNLIMITED, Mode, Reservation
-from deluge.quota.words import HEARTBEAT, LEASE, SLOTS, UNBOUND, Amounts, Answer, Learned, Report
+from deluge.quota.words import HEARTBEAT, LEASE, REST, SLOTS, UNBOUND, Amounts, Answer, Learned, Report
 from deluge.status import Share
 
 FIRST = 4  # requests that a process asks for before it knows how many it sends
@@ -22,7 +22,7 @@ AGAIN = 0.3  # seconds until it is tried again while a lease lasts
 CAUTION = 0.98  # of its part, while the quota cannot be asked: nobody knows what the others got in the last second
 MARGIN = 0.1  # seconds before its end from which a lease is not used any more
 STRANGERS = 4  # the processes that are assumed when the quota could never be asked
-LOOK = 0.5  # seconds until a refused prompt asks again by itself; an answer of the quota makes it ask at once
+LOOK = 5.0  # seconds until a refused prompt asks again by itself; an answer of the quota makes it ask at once
 BOTH = (0, 1)
 
 
@@ -58,6 +58,7 @@ class LeasedBucket:
         self._low = [0, 0]  # a lease below this asks for more
         self._earliest = float("-inf")
         self._taken = [0, 0]
+        self._want = FIRST  # requests that it could use at once
         self._rate = self._mean = 0.0  # requests per second; tokens per request
         self._last: Answer | None = None
         self._limits = self._capacities()
@@ -246,26 +247,31 @@ class LeasedBucket:
         return report
 
     def _needs(self, now: float, waiting: int) -> tuple[Amounts, Amounts]:
-        """What to ask for: what was started since the last report says how much is started in a second."""
+        """What to ask for: what was started since the last report says how much is started in a second.
+
+        Whoever had too little goes on wanting what it wanted. What is more than it wants is given back.
+        """
         since = max(0.01, now - self._reported_at)
         self._reported_at = now
-        new = 1.0 - math.exp(-since)
-        self._rate += (self._taken[0] / since - self._rate) * new
-        if self._taken[0]:
-            mean = self._taken[1] / self._taken[0]
-            self._mean = mean if not self._mean else self._mean + (mean - self._mean) * 0.5
-        stream = int(self._rate * RESERVE)  # what comes one by one and is never seen waiting
-        want = max(stream, min(waiting, max(FIRST, 2 * self._taken[0])))
+        taken, head = self._taken, self._head if waiting else None
         self._taken = [0, 0]
-        head = self._head if waiting else None
+        self._rate += (taken[0] / since - self._rate) * (1.0 - math.exp(-since))
+        if taken[0]:
+            mean = taken[1] / taken[0]
+            self._mean = mean if not self._mean else self._mean + (mean - self._mean) * 0.5
+        self._want = max(FIRST, 2 * taken[0], 0 if head is None else self._want)
+        stream = int(self._rate * RESERVE)  # what comes one by one and is never seen waiting
+        want = max(stream, min(waiting, self._want))
+        wanted = (want, round(want * self._mean))
         if head is not None:
-            self._free = [0, 0]  # a part that is too small for the first prompt may be what another process waits for
             wanted = (max(want, head[0]), max(round(want * max(self._mean, head[1])), head[1]))
-        else:
-            wanted = (want, round(want * self._mean))
         limits = self._limits
         self._low = [0 if limits[at] == UNBOUND else wanted[at] // 2 for at in BOTH]
-        needs = [0 if limits[at] == UNBOUND else max(0, wanted[at] - self._free[at]) for at in BOTH]
+        if head is not None:  # a part that is too small for the first prompt may be what another process waits for
+            self._free = [0, 0]
+        else:
+            self._free = [min(self._free[at], wanted[at]) for at in BOTH]
+        needs = [0 if limits[at] == UNBOUND else wanted[at] - self._free[at] for at in BOTH]
         if head is None:
             return (needs[0], needs[1]), (0, 0)
         return (needs[0], needs[1]), (min(head[0], needs[0]), min(head[1], needs[1]))
@@ -287,18 +293,19 @@ class LeasedBucket:
             for slot in [slot for slot in book if slot < first]:
                 del book[slot]
 
-    def answered(self, report: Report, answer: Answer, now: float) -> None:
-        """The quota has counted a report."""
+    def answered(self, report: Report, answer: Answer, now: float) -> bool:
+        """The quota has counted a report. Whether what was refused before may be admitted now."""
         self._follow_clock(answer.now, now)
         self._generation, self._last, self._deaf_since = answer.generation, answer, float("inf")
         if answer.lost:
             self._unanswered, self._whole, self.ask_at = None, True, now
-            return
+            return False
         again = report is not self._unanswered
         self._unanswered, self._whole = None, False
         if report.leaves:
             self._free, self._until = [0, 0], float("-inf")
-            return
+            return False
+        more = self.alone or any(answer.granted) or self._limits != answer.capacities
         self._limits = answer.capacities
         self._until = self._asked_at + LEASE - MARGIN
         for at in BOTH:
@@ -308,9 +315,11 @@ class LeasedBucket:
             self._own.set_limits(requests_per_minute=self.requests_per_minute, tokens_per_minute=self.tokens_per_minute,
                                  now=now)
         self._earliest = now + max(answer.retry_in, SOON)
-        self.ask_at = now if again or self._silent else self._asked_at + HEARTBEAT
+        holds = any(self._free) or any(self._out) or self._limits == (UNBOUND, UNBOUND)
+        self.ask_at = now if again or self._silent else self._asked_at + (HEARTBEAT if holds else REST)
         if self._head is not None and not self._covers(*self._head):
             self._ask(now)
+        return more
 
     def failed(self, now: float) -> bool:
         """The quota could not be asked. True when that has lasted a lease: from now on this process keeps to its part."""
@@ -353,6 +362,8 @@ class LeasedBucket:
             else:
                 amounts[0] += requests
                 amounts[1] += tokens
+        if requests or self._limits[1] != UNBOUND:
+            self.ask_at = min(self.ask_at, self._asked_at + HEARTBEAT)
 
     def _capacities(self) -> tuple[float, float]:
         """What this process's own limits allow in a window."""

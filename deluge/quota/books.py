@@ -10,15 +10,18 @@ it counts from the moment it was spent. What a process that is gone still held c
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterable
+from itertools import accumulate
+from operator import add
 from typing import Any
 
-from deluge.quota.words import HEARTBEAT, LEASE, SLOTS, UNBOUND, Amounts, Answer, Report
+from deluge.quota.words import HEARTBEAT, LEASE, REST, SLOTS, UNBOUND, VIGIL, Amounts, Answer, Report
 
 State = dict[str, Any]  # plain data, for whatever stores it
 
-HOLD = 2.0  # seconds without grants, in which everybody reports, after a loss of memory or a time when nobody could ask
+HOLD = 3.0  # seconds without grants, in which everybody reports, after a loss of memory or a time when nobody could ask
 SILENCE = 0.8  # seconds without a report, after which it is not one process alone that could not ask
 MEMORY = 20.0  # seconds for which who had more lets the others go first
 KEPT = 600.0  # seconds for which the limits that a provider told are passed on
@@ -39,7 +42,7 @@ class Books:
         self.report = report
         if not state:
             state.update(generation=report.fresh, at=now, hold=now + HOLD if report.generation else 0.0, base=[0.0, 0.0],
-                         slots=[[], [], []], members={}, pauses={}, learned={})
+                         slots=[array("q"), array("q"), array("q")], total=[0, 0], members={}, pauses={}, learned={})
         self.state = state
         self.length = report.window / SLOTS
         if now < state["at"] - 1.0:
@@ -48,13 +51,16 @@ class Books:
             state["hold"] = max(state["hold"], now + HOLD)
         self.now: float = max(now, state["at"])
         state["at"] = self.now
-        self.slots: list[list[int]] = state["slots"]  # numbers, requests, tokens, by age
+        self.slots: list[array[int]] = state["slots"]  # numbers, requests, tokens, by age
         self.members: dict[str, Any] = state["members"]
+        self.capacities: list[float] = [UNBOUND, UNBOUND]
+        self._missing: list[float | None] = [None, None]  # from a bucket, once it has been counted
 
     def answer(self) -> Answer:
         """The answer to the report."""
         report, state = self.report, self.state
         self._bury()
+        self.capacities = self._lowest()
         self._turn()
         if report.generation not in ("", state["generation"]) and not report.whole:
             state["hold"] = max(state["hold"], self.now + HOLD)
@@ -68,7 +74,7 @@ class Books:
             self._place(math.floor(self.now / self.length), *report.held)
             del self.members[report.member]
             return self._said((0, 0), 0.0)
-        member.update(until=self.now + LEASE, held=list(report.held), needs=list(report.needs), head=list(report.head),
+        member.update(held=list(report.held), needs=list(report.needs), head=list(report.head),
                       capacities=list(report.capacities))
         if not any(report.needs):
             member["since"] = 0.0
@@ -77,6 +83,7 @@ class Books:
         granted, retry_in = self._grant(member)
         for at in BOTH:
             member["held"][at] += granted[at]
+        member["until"] = self.now + (LEASE if any(member["held"]) else VIGIL)
         return self._said(granted, retry_in)
 
     # ------------------------------------------------------------------ time
@@ -84,8 +91,9 @@ class Books:
     def _rewind(self, now: float) -> None:
         """The clock has gone back (the machine was started again): everything was spent now, which is the safe side."""
         state = self.state
-        total = [sum(state["slots"][1 + at]) for at in BOTH]
-        state["slots"] = [[math.floor(now / self.length)], [total[0]], [total[1]]] if any(total) else [[], [], []]
+        total = state["total"]
+        spent = [[math.floor(now / self.length)], [total[0]], [total[1]]] if any(total) else [[], [], []]
+        state["slots"] = [array("q", column) for column in spent]
         state.update(at=now, hold=0.0, base=[0.0, 0.0])
         for member in state["members"].values():
             member.update(until=now + LEASE, at=now, since=min(member["since"], now))
@@ -111,10 +119,11 @@ class Books:
         if not gone:
             return
         if self.report.mode == "bucket":
-            capacities = self._capacities()
-            for at in BOTH:
-                if capacities[at] != UNBOUND:
-                    self.state["base"][at] = self._full_at(at, gone, self.report.window / capacities[at])
+            for at, capacity in enumerate(self.capacities):
+                if capacity != UNBOUND:
+                    self.state["base"][at] = self._full_at(at, gone, self.report.window / capacity)
+        for at in BOTH:
+            self.state["total"][at] -= sum(self.slots[1 + at][:gone])
         for column in self.slots:
             del column[:gone]
 
@@ -151,6 +160,10 @@ class Books:
             numbers[at] = number
         columns[0][at] += requests
         columns[1][at] += tokens
+        total = self.state["total"]
+        total[0] += requests
+        total[1] += tokens
+        self._missing = [None, None]
 
     def _pause(self) -> None:
         pauses = self.state["pauses"]
@@ -159,76 +172,98 @@ class Books:
         for lane, limits in self.report.learned.items():
             self.state["learned"][lane] = [*limits, self.now + KEPT]
 
-    def _capacities(self) -> list[float]:
-        """The lowest of all members: each of them has promised its own."""
-        found: list[float] = [UNBOUND, UNBOUND]
-        for given in (self.report.capacities, *(member["capacities"] for member in self.members.values())):
-            for at in BOTH:
-                if given[at] != UNBOUND:
-                    found[at] = given[at] if found[at] == UNBOUND else min(found[at], given[at])
+    def _lowest(self) -> list[float]:
+        """The lowest capacities of all members: each of them has promised its own."""
+        found: list[float] = list(self.report.capacities)
+        for name, member in self.members.items():
+            if name != self.report.member:
+                for at, given in enumerate(member["capacities"]):
+                    if given != UNBOUND:
+                        found[at] = given if found[at] == UNBOUND else min(found[at], given)
         return found
 
     def _level(self, member: dict[str, Any]) -> list[float]:
         """What it has spent, fading away: the measure of whose turn it is."""
         left = math.exp((member["at"] - self.now) / MEMORY)
-        return [member["level"][at] * left for at in BOTH]
+        return [member["level"][0] * left, member["level"][1] * left]
 
     def _full_at(self, at: int, count: int, each: float) -> float:
-        """When a refilling bucket will be full again, given what the oldest slots took."""
-        full_at: float = self.state["base"][at]
-        for number, amount in zip(self.slots[0][:count], self.slots[1 + at]):
-            if amount:
-                full_at = max(full_at, min((number + 1) * self.length, self.now)) + amount * each
-        return full_at
+        """When a refilling bucket will be full again, given what the oldest slots took.
 
-    def _used(self, at: int, capacity: float) -> float:
+        One after the other, each waits for the bucket to be full or takes what is left: the latest of the times that
+        come out when the bucket was full last before the first, before the second, and so on.
+        """
+        base: float = self.state["base"][at]
+        if not count:
+            return base
+        since = list(accumulate(reversed(self.slots[1 + at][:count])))  # youngest first
+        return max(base + since[-1] * each, max(map(add, self._ends(count), map(each.__mul__, since))))
+
+    def _ends(self, count: int) -> list[float]:
+        """When the oldest slots ended, the youngest of them first."""
+        ends = [(number + 1) * self.length for number in reversed(self.slots[0][:count])]
+        for at, end in enumerate(ends):
+            if end <= self.now:
+                break
+            ends[at] = self.now
+        return ends
+
+    def _used(self, at: int) -> float:
         """What is in the window, or missing from the bucket, without what is out on lease."""
+        capacity, missing = self.capacities[at], self._missing[at]
         if self.report.mode == "rolling" or capacity == UNBOUND:
-            return float(sum(self.slots[1 + at]))
-        each = self.report.window / capacity
-        return max(0.0, (self._full_at(at, len(self.slots[0]), each) - self.now) / each)
+            return float(self.state["total"][at])
+        if missing is None:
+            each = self.report.window / capacity
+            missing = self._missing[at] = max(0.0, (self._full_at(at, len(self.slots[0]), each) - self.now) / each)
+        return missing
+
+    def _opens_in(self, at: int, missing: float) -> float:
+        """Seconds until so much has left the window by itself, or run into the bucket."""
+        if self.report.mode == "bucket":
+            return missing * self.report.window / self.capacities[at]
+        for number, amount in zip(self.slots[0], self.slots[1 + at]):
+            missing -= amount
+            if missing <= 0:
+                return (number + SLOTS + 1) * self.length - self.now
+        return self.report.window
 
     # ------------------------------------------------------------------ granting
 
     def _grant(self, me: dict[str, Any]) -> tuple[Amounts, float]:
         """What the process gets, and in how many seconds there may be more."""
-        needs = me["needs"]
+        needs, capacities = me["needs"], self.capacities
         if not any(needs):
             return (0, 0), 0.0
         if self.now < self.state["hold"]:
             return (0, 0), self.state["hold"] - self.now
-        capacities = self._capacities()
-        first = me["head"]
-        head = [first[at] if capacities[at] == UNBOUND else min(first[at], math.floor(capacities[at])) for at in BOTH]
-        share, retry_in, refused = 1.0, 0.0, False
+        head = [first if capacity == UNBOUND else min(first, math.floor(capacity))
+                for first, capacity in zip(me["head"], capacities)]
+        hungry = [(member, self._level(member)) for member in self.members.values() if any(member["needs"])]
+        share, retry_in, refused_for = 1.0, 0.0, 0.0
         for at in BOTH:
             if capacities[at] == UNBOUND or not needs[at]:
                 continue
-            sure, fair = self._room(me, at, capacities[at])
-            refused = refused or head[at] > sure
+            sure, fair = self._room(me, at, hungry)
+            if head[at] > sure:
+                refused_for = max(refused_for, NEXT, min((REST, HEARTBEAT)[at], self._opens_in(at, head[at] - sure)))
             slice = capacities[at] / SLICE - me["held"][at]
             if min(fair, slice) < needs[at]:
                 retry_in = max(retry_in, NEXT if slice < fair else HEARTBEAT)
                 share = min(share, max(min(fair, slice), head[at], 0) / needs[at])
-        if refused:
-            return (0, 0), HEARTBEAT
+        if refused_for:
+            return (0, 0), refused_for
         me["since"] = 0.0
         granted = [max(head[at], math.floor(needs[at] * share)) for at in BOTH]
         return (granted[0], granted[1]), retry_in
 
-    def _room(self, me: dict[str, Any], at: int, capacity: float) -> tuple[float, float]:
+    def _room(self, me: dict[str, Any], at: int, hungry: list[tuple[dict[str, Any], list[float]]]) -> tuple[float, float]:
         """What nobody else has an older claim to, and the fair part of what is free."""
-        free = capacity - self._used(at, capacity)
-        levels, hungry = 0.0, []
-        for member in self.members.values():
-            free -= member["held"][at]
-            if member["needs"][at]:
-                level = self._level(member)[at] + member["held"][at]
-                levels += level
-                hungry.append((member, level))
-        goal = (levels + free) / len(hungry)
+        free = self.capacities[at] - self._used(at) - sum([member["held"][at] for member in self.members.values()])
+        levels = [(member, level[at] + member["held"][at]) for member, level in hungry if member["needs"][at]]
+        goal = _filled(sorted([level for _, level in levels]), free)
         older = reserved = 0.0
-        for member, level in hungry:
+        for member, level in levels:
             if member is not me:
                 first = member["head"][at] if member["since"] and member["since"] < me["since"] else 0
                 older += first
@@ -236,8 +271,8 @@ class Books:
         return free - older, free - reserved
 
     def _said(self, granted: Amounts, retry_in: float, lost: bool = False) -> Answer:
-        capacities = self._capacities()
-        used = [math.ceil(self._used(at, capacities[at]) + sum(m["held"][at] for m in self.members.values())) for at in BOTH]
+        capacities = self.capacities
+        used = [math.ceil(self._used(at) + sum([member["held"][at] for member in self.members.values()])) for at in BOTH]
         return Answer(
             generation=self.state["generation"], now=self.now, granted=granted, retry_in=retry_in,
             members=len(self.members), hungry=sum(any(member["needs"]) for member in self.members.values()),
@@ -245,3 +280,11 @@ class Books:
             pauses={lane: until - self.now for lane, until in self.state["pauses"].items()},
             learned={lane: (it[0], it[1], it[2], it[3]) for lane, it in self.state["learned"].items()}, lost=lost,
         )
+
+
+def _filled(levels: list[float], free: float) -> float:
+    """The level to which what is free lifts the lowest; those that are above it get nothing of it."""
+    total = sum(levels) + free
+    while len(levels) > 1 and levels[-1] > total / len(levels):
+        total -= levels.pop()
+    return total / len(levels)

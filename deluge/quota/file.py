@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 PATIENCE = 5.0  # seconds to wait for the other processes, which may be many on a busy machine
 _TABLE = "deluge_quota_1"
 _SCHEMA = f"CREATE TABLE IF NOT EXISTS {_TABLE} (lane TEXT PRIMARY KEY, books BLOB, slots BLOB)"
+_READ = f"SELECT books, slots FROM {_TABLE} WHERE lane = ?"
+_ADD = f"INSERT INTO {_TABLE} (books, slots, lane) VALUES (?, ?, ?)"
+_WRITE = f"UPDATE {_TABLE} SET books = ?, slots = ? WHERE lane = ?"
 _orphans: list[Any] = []  # a parent's connections: closing them here would drop the parent's locks
 
 
@@ -39,6 +42,7 @@ class FileQuota:
             raise ConfigError(f"the quota's folder {str(self.path.parent)!r} does not exist")
         if self.path.is_dir():
             raise ConfigError(f"the quota needs a file, and {str(self.path)!r} is a folder")
+        self._place = str(self.path)
         self.name = checked_name(name)
         self.processes = checked_processes(processes)
         self._forget()
@@ -77,7 +81,7 @@ class FileQuota:
 
     def _answer(self, connection: sqlite3.Connection, report: Report) -> Answer:
         key = f"{self.name}/{report.lane}"
-        row = connection.execute(f"SELECT books, slots FROM {_TABLE} WHERE lane = ?", (key,)).fetchone()
+        row = connection.execute(_READ, (key,)).fetchone()
         now = time.monotonic()  # with the file locked: no process is ahead of another
         try:
             state: State = {} if row is None else _unpacked(*row)
@@ -85,14 +89,14 @@ class FileQuota:
         except (ValueError, TypeError, LookupError, AttributeError, OverflowError):  # not ours: a memory that was lost
             state = {}
             said = answer(state, report, now)
-        connection.execute(f"INSERT OR REPLACE INTO {_TABLE} VALUES (?, ?, ?)", (key, *_packed(state)))
+        connection.execute(_ADD if row is None else _WRITE, (*_packed(state), key))
         return said
 
     def _open(self) -> sqlite3.Connection:
         """This process's connection; another one when somebody has replaced the file."""
         if self._connection is not None:
             try:
-                found = os.stat(self.path)
+                found = os.stat(self._place)
                 same = (found.st_dev, found.st_ino) == self._identity
             except OSError:
                 same = False
@@ -155,13 +159,13 @@ class FileQuota:
 
 def _packed(state: State) -> tuple[bytes, bytes]:
     """The books as JSON, and their slots, which are many, as plain numbers: that is ten times faster."""
-    numbers, requests, tokens = state.pop("slots")
-    return dumps(state), array("q", [*numbers, *requests, *tokens]).tobytes()
+    slots = state.pop("slots")
+    return dumps(state), b"".join([column.tobytes() for column in slots])
 
 
 def _unpacked(books: bytes, slots: bytes) -> State:
     state: State = dict(loads(books))
-    flat = array("q", slots).tolist()
+    flat = array("q", slots)
     third = len(flat) // 3
     state["slots"] = [flat[:third], flat[third:2 * third], flat[2 * third:]]
     return state

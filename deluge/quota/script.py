@@ -2,7 +2,8 @@
 
 # KEYS[1]: the lane. ARGV[1]: the report as JSON. ARGV[2]: the time in seconds, "" for Redis' own (tests give another).
 SCRIPT = """
-local LEASE, HOLD, MEMORY, SLICE, SLOTS, HEARTBEAT, SILENCE, KEPT, NEXT = 3, 2, 20, 20, 240, 1, 0.8, 600, 0.2
+local LEASE, HOLD, MEMORY, SLICE, SLOTS, HEARTBEAT, SILENCE, KEPT, NEXT = 3, 3, 20, 20, 240, 1, 0.8, 600, 0.2
+local REST, VIGIL = 2.5, 4.5
 local floor, max, min = math.floor, math.max, math.min
 local report = cjson.decode(ARGV[1])
 local now = tonumber(ARGV[2])
@@ -55,16 +56,17 @@ local function place(number, requests, tokens)
   end
 end
 
-local function capacities()
-  local found = {-1, -1}
-  local function lower(given)
-    for at = 1, 2 do
-      if given[at] ~= -1 then found[at] = found[at] == -1 and given[at] or min(found[at], given[at]) end
+local caps = {report.capacities[1], report.capacities[2]}
+
+local function lower()
+  for name, member in pairs(members) do
+    if name ~= report.member then
+      for at = 1, 2 do
+        local given = member.capacities[at]
+        if given ~= -1 then caps[at] = caps[at] == -1 and given or min(caps[at], given) end
+      end
     end
   end
-  lower(report.capacities)
-  for _, member in pairs(members) do lower(member.capacities) end
-  return found
 end
 
 local function level(member, at)
@@ -80,7 +82,8 @@ local function full_at(at, count, each)
   return full
 end
 
-local function used(at, capacity)
+local function used(at)
+  local capacity = caps[at]
   if not bucket or capacity == -1 then
     local sum = 0
     for _, slot in ipairs(slots) do sum = sum + slot[at + 1] end
@@ -88,6 +91,15 @@ local function used(at, capacity)
   end
   local each = report.window / capacity
   return max(0, (full_at(at, #slots, each) - now) / each)
+end
+
+local function opens_in(at, missing)
+  if bucket then return missing * report.window / caps[at] end
+  for _, slot in ipairs(slots) do
+    missing = missing - slot[at + 1]
+    if missing <= 0 then return (slot[1] + SLOTS + 1) * length - now end
+  end
+  return report.window
 end
 
 local function bury()
@@ -109,7 +121,6 @@ local function turn()
   local first, gone = floor(now / length) - SLOTS, 0
   while slots[gone + 1] and slots[gone + 1][1] < first do gone = gone + 1 end
   if gone == 0 then return end
-  local caps = capacities()
   for at = 1, 2 do
     if bucket and caps[at] ~= -1 then state.base[at] = full_at(at, gone, report.window / caps[at]) end
   end
@@ -118,17 +129,24 @@ local function turn()
   slots, state.slots = left, left
 end
 
-local function room(me, at, capacity)
-  local free, levels, hungry = capacity - used(at, capacity), 0, {}
+local function filled(levels, total)
+  table.sort(levels)
+  for _, its in ipairs(levels) do total = total + its end
+  while #levels > 1 and levels[#levels] > total / #levels do total = total - table.remove(levels) end
+  return total / #levels
+end
+
+local function room(me, at)
+  local free, levels, hungry = caps[at] - used(at), {}, {}
   for _, member in pairs(members) do
     free = free - member.held[at]
     if member.needs[at] ~= 0 then
       local its = level(member, at) + member.held[at]
-      levels = levels + its
+      levels[#levels + 1] = its
       hungry[#hungry + 1] = {member, its}
     end
   end
-  local goal, older, reserved = (levels + free) / #hungry, 0, 0
+  local goal, older, reserved = filled(levels, free), 0, 0
   for _, pair in ipairs(hungry) do
     local member = pair[1]
     if member ~= me then
@@ -144,14 +162,16 @@ local function grant(me)
   local needs = me.needs
   if needs[1] == 0 and needs[2] == 0 then return {0, 0}, 0 end
   if now < state.hold then return {0, 0}, state.hold - now end
-  local caps, head, share, retry_in, refused = capacities(), {}, 1, 0, false
+  local head, share, retry_in, refused_for = {}, 1, 0, 0
   for at = 1, 2 do
     head[at] = caps[at] == -1 and me.head[at] or min(me.head[at], floor(caps[at]))
   end
   for at = 1, 2 do
     if caps[at] ~= -1 and needs[at] ~= 0 then
-      local sure, fair = room(me, at, caps[at])
-      refused = refused or head[at] > sure
+      local sure, fair = room(me, at)
+      if head[at] > sure then
+        refused_for = max(refused_for, NEXT, min(at == 1 and REST or HEARTBEAT, opens_in(at, head[at] - sure)))
+      end
       local slice = caps[at] / SLICE - me.held[at]
       if min(fair, slice) < needs[at] then
         retry_in = max(retry_in, slice < fair and NEXT or HEARTBEAT)
@@ -159,7 +179,7 @@ local function grant(me)
       end
     end
   end
-  if refused then return {0, 0}, HEARTBEAT end
+  if refused_for ~= 0 then return {0, 0}, refused_for end
   me.since = 0
   local granted = {}
   for at = 1, 2 do granted[at] = max(head[at], floor(needs[at] * share)) end
@@ -167,8 +187,8 @@ local function grant(me)
 end
 
 local function said(granted, retry_in, lost)
-  local caps, taken, count, hungry, left = capacities(), {}, 0, 0, {}
-  for at = 1, 2 do taken[at] = used(at, caps[at]) end
+  local taken, count, hungry, left = {}, 0, 0, {}
+  for at = 1, 2 do taken[at] = used(at) end
   for _, member in pairs(members) do
     count = count + 1
     taken[1], taken[2] = taken[1] + member.held[1], taken[2] + member.held[2]
@@ -182,6 +202,7 @@ local function said(granted, retry_in, lost)
 end
 
 bury()
+lower()
 turn()
 if report.generation ~= '' and report.generation ~= state.generation and not report.whole then
   state.hold = max(state.hold, now + HOLD)
@@ -213,7 +234,7 @@ if report.leaves then
   members[report.member] = nil
   return said({0, 0}, 0, false)
 end
-me['until'], me.held, me.needs, me.head, me.capacities = now + LEASE, report.held, report.needs, report.head, report.capacities
+me.held, me.needs, me.head, me.capacities = report.held, report.needs, report.head, report.capacities
 if me.needs[1] == 0 and me.needs[2] == 0 then
   me.since = 0
 elseif me.since == 0 then
@@ -221,5 +242,6 @@ elseif me.since == 0 then
 end
 local granted, retry_in = grant(me)
 me.held = {me.held[1] + granted[1], me.held[2] + granted[2]}
+me['until'] = now + ((me.held[1] ~= 0 or me.held[2] ~= 0) and LEASE or VIGIL)
 return said(granted, retry_in, false)
 """

@@ -18,7 +18,9 @@ UNBOUND = -1
 
 SLOTS = 240  # of a window, as in the books of a process that is alone
 LEASE = 3.0  # seconds after which nothing is heard of a process is taken for its end
-HEARTBEAT = 1.0  # seconds between two words of a process that is awake
+HEARTBEAT = 1.0  # seconds between two words of a process that holds something
+REST = 2.5  # the same for one that holds nothing and can get nothing
+VIGIL = 4.5  # seconds after which nothing is heard of it is taken for its end
 
 
 class QuotaUnavailable(Exception):
