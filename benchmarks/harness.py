@@ -201,11 +201,16 @@ class Bench:
     contenders: "list[str] | None" = None
     rounds: "int | None" = None
     quick: bool = False
+    parts: "list[str] | None" = None
     failures: "dict[str, str]" = dataclasses.field(default_factory=dict)
 
     def size(self, full: int, quick: int) -> int:
         """One of two sizes."""
         return quick if self.quick else full
+
+    def wants(self, part: str) -> bool:
+        """Whether this part of the scenario is to be run."""
+        return self.parts is None or part in self.parts
 
     def names(self, usual: Sequence[str]) -> "list[str]":
         """The contenders of a scenario; ours always leads."""

@@ -28,10 +28,12 @@ def parse() -> argparse.Namespace:
     known = sorted(path.stem for path in harness.CONTENDERS.glob("*.py") if path.stem != "stand")
     parser.add_argument("--contenders", help="comma-separated: " + " ".join(known))
     parser.add_argument("--rounds", type=int, help="rounds instead of the scenario's own number")
+    parser.add_argument("--parts", help="comma-separated, of a scenario that has parts (quota: share kills speed)")
     parser.add_argument("--quick", action="store_true", help="smaller sizes: a look, not a measurement")
     parser.add_argument("--json", type=Path, help="write everything measured to this file")
     options = parser.parse_args()
     options.contenders = options.contenders.split(",") if options.contenders else None
+    options.parts = options.parts.split(",") if options.parts else None
     if unknown := set(options.contenders or ()) - set(known):
         parser.error(f"unknown contenders: {', '.join(sorted(unknown))} (known: {', '.join(known)})")
     return options
@@ -42,7 +44,7 @@ def versions(reports: "dict[str, harness.Report]") -> str:
     seen: "dict[str, str]" = {}
     for report in reports.values():
         for results in (report.raw or {}).values():
-            for result in results:
+            for result in results if isinstance(results, list) else ():
                 seen.update(result.get("versions", {}))
     return ", ".join(f"{name} {version}" for name, version in sorted(seen.items()))
 
@@ -50,7 +52,7 @@ def versions(reports: "dict[str, harness.Report]") -> str:
 def main() -> int:
     """Run the scenarios; 1 when one of them could not be run, or a figure was not met."""
     options, reports, broken = parse(), {}, []
-    bench = harness.Bench(options.contenders, options.rounds, options.quick)
+    bench = harness.Bench(options.contenders, options.rounds, options.quick, options.parts)
     where = harness.machine()
     print(f"Measured {where}{' (quick sizes)' if options.quick else ''}.\n", flush=True)
     for name in options.scenario or SCENARIOS:

@@ -122,8 +122,8 @@ class Leasing:
         """What is to be told now, bucket by bucket."""
         self._due_at = 0.0
         self._listen(scheduler, now)
-        news = leaves or bool(self._pauses or self._learned)
-        found = [bucket for bucket in self._buckets if bucket.ask_at <= now or leaves or (news and bucket.lane == CLIENT)]
+        told = leaves or bool(self._pauses or self._learned)
+        found = [bucket for bucket in self._buckets if bucket.ask_at <= now or leaves or (told and bucket.lane == CLIENT)]
         if not found:
             return []
         waiting = {id(scheduler.bucket): scheduler.waiting}
@@ -131,10 +131,10 @@ class Leasing:
             waiting.update((id(bucket), lane.waiting) for bucket, _ in lane.quota.buckets)
         scheduler.note_sent(now)
         pauses = {lane: until - now for lane, until in self._pauses.items()}
-        due = []
+        due: Due = []
         for bucket in found:
-            told = (pauses, dict(self._learned)) if bucket.lane == CLIENT else (None, None)
-            due.append((bucket, bucket.report(now, waiting.get(id(bucket), 0), leaves=leaves, pauses=told[0], learned=told[1])))
+            news: dict[str, Any] = {"pauses": pauses, "learned": dict(self._learned)} if bucket.lane == CLIENT else {}
+            due.append((bucket, bucket.report(now, waiting.get(id(bucket), 0), leaves=leaves, **news)))
         return due
 
     def _listen(self, scheduler: Scheduler, now: float) -> None:

@@ -15,6 +15,27 @@ from deluge.quota.books import State, answer
 from deluge.quota.words import Report
 
 
+def report(number: int = 1, member: str = "m", lane: str = "client", **words: Any) -> Report:
+    """A process's word: a hundred requests per minute, of which it would like ten."""
+    usual = {"generation": "", "mode": "rolling", "window": 60.0, "capacities": (100, -1), "needs": (10, 0), "head": (1, 0)}
+    return Report(lane=lane, member=member, number=number, fresh=f"life of {member}{number}", **{**usual, **words})
+
+
+def busiest(sent: list[list[Any]], settled: list[tuple[float, float, int]], window: float = 60.0) -> tuple[int, int]:
+    """The most requests in any window, and the most tokens: as reserved until the usage was known, then as used."""
+    events: list[tuple[float, int, int, int]] = []
+    for at, tokens in sent:
+        events += [(at, 1, 1, tokens), (at + window, 0, -1, -tokens)]
+    for at, sent_at, difference in settled:
+        if at < sent_at + window:
+            events += [(at, 0, 0, difference), (sent_at + window, 0, 0, -difference)]
+    most, count, total = [0, 0], 0, 0
+    for _, _, requests, tokens in sorted(events):
+        count, total = count + requests, total + tokens
+        most = [max(most[0], count), max(most[1], total)]
+    return most[0], most[1]
+
+
 class Store:
     """A quota in memory that can be away, lose its memory, and lose its answers."""
 
@@ -166,19 +187,9 @@ class World:
 
     # ---- what an observer sees
 
-    def busiest(self, window: float = 60.0) -> tuple[int, int]:
-        """The most requests in any window, and the most tokens: as reserved until the usage was known, then as used."""
-        events: list[tuple[float, int, int, int]] = []
-        for at, tokens in self.sent:
-            events += [(at, 1, 1, tokens), (at + window, 0, -1, -tokens)]
-        for at, sent_at, difference in self.settled:
-            if at < sent_at + window:
-                events += [(at, 0, 0, difference), (sent_at + window, 0, 0, -difference)]
-        most, count, total = [0, 0], 0, 0
-        for _, _, requests, tokens in sorted(events):
-            count, total = count + requests, total + tokens
-            most = [max(most[0], count), max(most[1], total)]
-        return most[0], most[1]
+    def busiest(self) -> tuple[int, int]:
+        """The most requests and the most tokens in any minute."""
+        return busiest(self.sent, self.settled)
 
     def between(self, begin: float, end: float) -> int:
         return sum(begin <= at < end for at, _ in self.sent)

@@ -197,7 +197,8 @@ class Books:
         if not count:
             return base
         since = list(accumulate(reversed(self.slots[1 + at][:count])))  # youngest first
-        return max(base + since[-1] * each, max(map(add, self._ends(count), map(each.__mul__, since))))
+        latest: float = max(map(add, self._ends(count), map(each.__mul__, since)))
+        return max(base + since[-1] * each, latest)
 
     def _ends(self, count: int) -> list[float]:
         """When the oldest slots ended, the youngest of them first."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pickle
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from fleet import report
 from processes import environment
 from redises import RedisServer
 from rehearsing import client_of
@@ -33,11 +33,6 @@ pytestmark = pytest.mark.integration
 def server(tmp_path: Path) -> Iterator[RedisServer]:
     with RedisServer(tmp_path) as server:
         yield server
-
-
-def report(number: int = 1, member: str = "m", **words: Any) -> Report:
-    words = {"capacities": (100, -1), "needs": (10, 0), "head": (1, 0), **words}
-    return Report("client", member, number, f"life of {member}", "", "rolling", 60.0, **words)
 
 
 def same(one: Any, other: Any) -> bool:
@@ -85,21 +80,17 @@ def test_the_script_keeps_the_same_books_as_python(server: RedisServer, mode: st
     quota.close()
 
 
-def test_what_one_machine_holds_another_does_not_get(server: RedisServer) -> None:
-    first, second = RedisQuota(server.url), RedisQuota(server.url)
-    other = RedisQuota(server.url, name="other", prefix="mine")
-    assert first.exchange([report(needs=(60, 0))])[0].granted == (5, 0)
-    said, = second.exchange([report(member="n", needs=(96, 0), head=(96, 0))])
-    assert said.granted == (0, 0) and said.members == 2
-    assert other.exchange([report()])[0].members == 1
+def test_keys_of_its_own_that_go_away_and_a_script_that_is_sent_again(server: RedisServer) -> None:
+    quota, other = RedisQuota(server.url), RedisQuota(server.url, name="other", prefix="mine")
+    assert [each.exchange([report()])[0].members for each in (quota, other)] == [1, 1]
     with server.client() as client:
         keys = sorted(client.keys())
         assert keys == [b"deluge:quota:1:default:client", b"mine:1:other:client"]
         assert all(100_000 < client.pttl(key) <= 180_000 for key in keys), "nothing is left for ever"
         client.script_flush()
-    assert first.exchange([report(2, leaves=True)])[0].members == 1, "a script that Redis has forgotten is sent again"
-    for quota in (first, second, other):
-        quota.close()
+    assert quota.exchange([report(2, leaves=True)])[0].members == 0
+    for each in (quota, other):
+        each.close()
 
 
 def test_a_redis_that_is_gone_and_comes_back_empty(server: RedisServer) -> None:
@@ -109,8 +100,8 @@ def test_a_redis_that_is_gone_and_comes_back_empty(server: RedisServer) -> None:
     with pytest.raises(QuotaUnavailable, match="ConnectionError"):
         quota.exchange([report(2)])
     server.start()
-    said, = quota.exchange([Report("client", "m", 3, "new", known, "rolling", 60.0, (100, -1))])
-    assert said.lost and said.generation == "new"
+    said, = quota.exchange([report(3, generation=known)])
+    assert said.lost and said.generation == "life of m3"
     quota.close()
 
 
@@ -141,22 +132,6 @@ def test_the_password_is_never_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_urls_that_cannot_be(wrong: str) -> None:
     with pytest.raises(ConfigError):
         open_quota(wrong) if wrong.startswith("redis") else RedisQuota(wrong)
-
-
-def test_a_fork_gets_connections_of_its_own(server: RedisServer) -> None:
-    quota = RedisQuota(server.url)
-    quota.exchange([report()])
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            quota.after_fork()
-            code = 0 if quota.exchange([report(member="child")])[0].members == 2 else 2
-        finally:
-            os._exit(code)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert quota.exchange([report(2)])[0].members == 2
-    quota.close()
 
 
 WORKER = """

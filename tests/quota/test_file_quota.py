@@ -17,45 +17,17 @@ import pytest
 from processes import environment
 from rehearsing import client_of, our_threads
 
+from fleet import report
 from stories import Story
 
 from deluge import ConfigError, FileQuota, Limits, LLMClient
 from deluge.leasing import Leasing
-from deluge.quota import Answer, QuotaUnavailable, Report, open_quota
+from deluge.quota import Answer, QuotaUnavailable, open_quota
 from deluge.testing import RehearsalServer, rehearsal
 
 __all__ = ["rehearsal"]
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-
-
-def report(number: int = 1, member: str = "m", **words: Any) -> Report:
-    words = {"capacities": (100, -1), "needs": (10, 0), "head": (1, 0), **words}
-    return Report("client", member, number, f"life of {member}", "", "rolling", 60.0, **words)
-
-
-def test_what_one_process_holds_another_does_not_get(tmp_path: Path) -> None:
-    first, second = FileQuota(tmp_path / "q"), FileQuota(tmp_path / "q")
-    assert first.exchange([report(needs=(60, 0))])[0].granted == (5, 0), "a slice"
-    said, = second.exchange([report(member="n", needs=(60, 0), head=(60, 0))])
-    assert said.granted == (60, 0) and said.members == 2 and said.used == (65, 0)
-    said, = second.exchange([report(2, member="n", held=(60, 0), needs=(40, 0), head=(40, 0))])
-    assert said.granted == (0, 0) and said.retry_in > 0.0
-    first.exchange([report(2, leaves=True)])
-    said, = second.exchange([report(3, member="n", held=(60, 0), needs=(40, 0), head=(40, 0))])
-    assert said.granted == (40, 0) and said.members == 1
-    first.close()
-    second.close()
-
-
-def test_accounts_and_lanes_have_books_of_their_own(tmp_path: Path) -> None:
-    ours, theirs = FileQuota(tmp_path / "q"), FileQuota(tmp_path / "q", name="other")
-    for quota in (ours, theirs):
-        assert quota.exchange([report(head=(10, 0))])[0].used == (10, 0)
-    lane = Report("client/x", "m", 1, "f", "", "rolling", 60.0, (100, -1), needs=(7, 0), head=(7, 0))
-    assert [said.used for said in ours.exchange([report(2, head=(10, 0)), lane])] == [(10, 0), (7, 0)]
-    ours.close()
-    theirs.close()
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 3000])
@@ -79,8 +51,8 @@ def test_books_that_cannot_be_read_are_a_memory_that_was_lost(tmp_path: Path) ->
         with sqlite3.connect(tmp_path / "q") as connection:
             connection.execute("UPDATE deluge_quota_1 SET books = ?", (books,))
         connection.close()
-        said, = quota.exchange([Report("client", "m", 2, "new life", known, "rolling", 60.0, (100, -1))])
-        assert said.lost and said.generation == "new life"
+        said, = quota.exchange([report(2, generation=known)])
+        assert said.lost and said.generation == "life of m2"
     quota.close()
 
 
@@ -108,16 +80,22 @@ def test_a_file_that_is_locked_for_too_long_is_unavailable_and_then_is_not(tmp_p
     quota.close()
 
 
-def test_twenty_threads_and_processes_open_it_at_once(tmp_path: Path) -> None:
-    program = (
-        "import sys\nfrom deluge.quota import FileQuota, Report\nquota = FileQuota(sys.argv[1])\n"
-        "for n in range(1, 40):\n"
-        "    r = Report('client', sys.argv[2], n, 'f' + sys.argv[2], '', 'rolling', 60.0, (1e6, -1), spent=[(10**9, 1, 2)])\n"
-        "    quota.exchange([r])\nquota.close()"
-    )
-    children = [subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "q"), f"m{n}"], env=environment())
-                for n in range(4)]
-    assert [child.wait(60) for child in children] == [0] * 4
+@needs_fork
+def test_many_threads_and_processes_open_it_at_once(tmp_path: Path) -> None:
+    children = []
+    for child in range(4):
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                quota = FileQuota(tmp_path / "q")
+                for number in range(1, 40):
+                    quota.exchange([report(number, member=f"m{child}", capacities=(1e6, -1), spent=[(10**9, 1, 2)])])
+                code = 0
+            finally:
+                os._exit(code)
+        children.append(pid)
+    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [0] * 4
     quota = FileQuota(tmp_path / "q")
     used: list[Answer] = []
     threads = [threading.Thread(target=lambda: used.extend(quota.exchange([report()]))) for _ in range(8)]
@@ -126,23 +104,6 @@ def test_twenty_threads_and_processes_open_it_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join(30)
     assert len(used) == 8 and used[-1].used[0] >= 4 * 39 and used[-1].used[1] == 2 * 4 * 39
-    quota.close()
-
-
-@needs_fork
-def test_a_fork_gets_a_connection_of_its_own(tmp_path: Path) -> None:
-    quota = FileQuota(tmp_path / "q")
-    quota.exchange([report()])
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            quota.after_fork()
-            code = 0 if quota.exchange([report(member="child")])[0].members == 2 else 2
-        finally:
-            os._exit(code)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert quota.exchange([report(2)])[0].members == 2
     quota.close()
 
 
@@ -254,6 +215,7 @@ def test_cooldowns_and_what_was_learned_reach_the_others(tmp_path: Path) -> None
         leasing.quota.close()
 
 
+@pytest.mark.slow
 def test_without_its_quota_a_client_works_and_says_so_once(
     rehearsal: RehearsalServer, tmp_path: Path, caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -306,7 +268,7 @@ def test_a_client_made_before_a_fork_shares_with_its_child(rehearsal: RehearsalS
         pid = os.fork()
         if pid == 0:
             try:
-                said = [r.is_error for r in client.process_prompts(["x"] * 30)]
+                said = [r.is_error for r in client.process_prompts(["x"] * 8)]
                 os.write(write, json.dumps([any(said), client._engine.scheduler.bucket.share().processes]).encode())
             finally:
                 os._exit(0)
@@ -314,11 +276,8 @@ def test_a_client_made_before_a_fork_shares_with_its_child(rehearsal: RehearsalS
         with open(read) as pipe:
             assert json.load(pipe) == [False, 2]
         os.waitpid(pid, 0)
-        handles = [client.start_nowait("y") for _ in range(40)]
-        rehearsal.wait_for_requests(55)
-        client.close()
-        assert sum(not handle.result(5).is_error for handle in handles) <= 29
-    assert rehearsal.count <= 60
+        assert client.ask("after").completion == "after"
+        assert rehearsal.count == 10 and client.status().capacity.remaining_requests <= 50, "the child's count for both"
 
 
 def test_a_script_that_ends_gives_its_lease_back(rehearsal: RehearsalServer, tmp_path: Path) -> None:
