@@ -14,6 +14,8 @@ from deluge.status import LimitingFactor
 from deluge.tasks import ENDED, QUEUED, RUNNING, Call, Flight, Queue, Switch, Task
 
 LaneKey = tuple[str, "str | None"]
+MANY = 64  # lanes from which on those that are idle are looked for
+SWEEP_EVERY = 10.0  # seconds
 NOTE_EVERY = 0.25  # seconds between two looks at what has left meanwhile: a slot of the rolling window
 
 
@@ -58,6 +60,7 @@ class Admission:
         self._first_at = 0.0
         self._first_refusal: LimitingFactor = "requests/min"
         self._note_at = 0.0
+        self._sweep_at = 0.0
         self._turns = 0  # turns that calls have had so far
 
     def lane_of(self, task: Task, now: float) -> Lane:
@@ -66,6 +69,8 @@ class Admission:
         key = (template.model.id, template.api_key)
         lane = self.lanes.get(key)
         if lane is None:
+            if len(self.lanes) >= MANY and now >= self._sweep_at:
+                self._drop_idle(now)
             lane = self.lanes[key] = Lane(
                 template.model, template.api_key, self.model_limits.get(template.model.id), self.lane_settings(), self.rng,
                 template.own_address,
@@ -74,6 +79,19 @@ class Admission:
             if heard is not None:
                 lane.told(heard, now)
         return lane
+
+    def _drop_idle(self, now: float) -> None:
+        """Keys that are renewed make lanes without end: those that nothing hangs on any more go."""
+        self._sweep_at = now + SWEEP_EVERY
+        if self._leases is None:  # what is shared with other processes is theirs too
+            kept = self._lanes_in_use()
+            for key, lane in list(self.lanes.items()):
+                if lane not in kept and lane.is_over(now):
+                    del self.lanes[key]
+
+    def _lanes_in_use(self) -> set[Lane | None]:
+        """Lanes of jobs that are polled later, though nothing of them is in flight or queued."""
+        return {task.lane for task in self.polls}
 
     def lane_settings(self) -> LaneSettings:
         """What all lanes have in common at the moment."""

@@ -166,15 +166,18 @@ class LLMClient(Agents, Batches, Embedding, Reranking):
         return [entry.params for entry in self._pool]
 
     def _select_model(self) -> tuple[str, SamplingParams]:
-        """The model whose turn it is by weight, blocklisted ones left out, and its parameters."""
+        """The model whose turn it is by weight, blocklisted ones left out, and its parameters.
+
+        With ``model_weights="dynamic"`` it is among those that a prompt would wait least for.
+        """
         def pick(scheduler: Any) -> str:
             open_models = [entry.key for entry in self._pool if not scheduler.blocklisted(entry.model.id)]
             if not open_models:
                 raise RuntimeError(f"all models are blocklisted: {', '.join(self.models)}")
-            if len(open_models) == len(self.models):
-                return self._router.pick()
-            left = self._router.only(open_models)
-            return open_models[0] if left is None else left.pick()
+            if self._router.dynamic:
+                ids = {entry.key: entry.model.id for entry in self._pool if entry.key in open_models}
+                open_models = scheduler.soonest(ids, time.monotonic())
+            return self._router.pick_among(open_models) or open_models[0]
 
         name = self._engine.reading(pick)
         return name, next(entry.params for entry in self._pool if entry.key == name)

@@ -20,6 +20,7 @@ from deluge.tasks import Flight, Queue, Task
 from deluge.wire import Verdict
 
 PROBE_AFTER = 300.0  # seconds after which one prompt tries a blocklisted model again
+IDLE = 60.0  # seconds after which nobody misses a lane, where there are many
 NEVER = float("inf")
 Leases = Callable[[str, "str | None"], BucketMaker]
 
@@ -60,7 +61,7 @@ class Lane:
     __slots__ = (
         "model", "api_key", "quota", "health", "ramp", "adaptive", "estimator", "running", "slots", "exempt",
         "shared_requests", "waiting", "holder", "retry_at", "refusal", "suspects", "blocked", "blocked_at", "probe",
-        "closed_until", "latency", "experience", "auto", "latest", "_busy_since",
+        "closed_until", "quiet_at", "latency", "experience", "auto", "latest", "_busy_since",
         "_opening", "_settings", "_own_tokens", "_turns", "_gone", "_joined",
     )
 
@@ -99,7 +100,7 @@ class Lane:
         self.blocked: Verdict | None = None
         self.blocked_at = 0.0
         self.probe: Task | None = None
-        self.closed_until = 0.0
+        self.closed_until = self.quiet_at = 0.0  # the latter: since when nothing is in flight
         self._turns: list[tuple[int, int, Queue]] = []  # the queues by the last turn of their calls, as far as known
         self._joined = self._gone = 0
 
@@ -278,8 +279,17 @@ class Lane:
         """A slot of the lane is free again."""
         self.running -= 1
         if self.running == 0:
+            self.quiet_at = now
             self.ramp.ended(now)
         self.retry_at = 0.0
+
+    def is_over(self, now: float) -> bool:
+        """Whether nothing would be lost with it: idle for a while, its minute over, not shut and not cooling down."""
+        if self.running or self.waiting or self.probe is not None or now < self.quiet_at + IDLE:
+            return False
+        if now < max(self.closed_until, self.health.cooling_until):
+            return False
+        return (self.blocked is None or now >= self.blocked_at + PROBE_AFTER) and self.quota.is_unused(now)
 
     def report(self, now: float, wall: float) -> LaneLimits:
         """Everything about its limits at that time. ``wall``: the epoch time of monotonic zero."""

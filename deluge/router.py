@@ -12,13 +12,14 @@ class Router:
     quota runs out first. Weight 0 is never picked. Pure: the same picks in the same order every time.
     """
 
-    __slots__ = ("names", "shares", "picks", "counts", "dynamic", "_owed")
+    __slots__ = ("names", "shares", "picks", "counts", "dynamic", "_owed", "_rest")
 
     def __init__(self, names: Sequence[str], weights: Sequence[float], dynamic: bool = False) -> None:
         total = float(sum(weights))
         self.names = tuple(names)
         self.shares = tuple(weight / total for weight in weights)
         self.dynamic = dynamic  # prompts go where they are answered soonest; these picks are for whoever asks for one
+        self._rest: Router | None = None  # of those that were open when not all of them were
         self.picks = 0
         self.counts = [0] * len(self.names)
         active = sum(1 for share in self.shares if share > 0)
@@ -46,12 +47,16 @@ class Router:
         self.counts[best] += 1
         return self.names[best]
 
-    def only(self, names: Sequence[str]) -> Router | None:
-        """A router over those of its models that have a share and are among ``names``; None when none is left."""
-        left = [(name, share) for name, share in zip(self.names, self.shares) if share > 0 and name in names]
+    def pick_among(self, names: Sequence[str]) -> str | None:
+        """The next of these models, by their shares among each other; None when none of them has a share."""
+        left = tuple((name, share) for name, share in zip(self.names, self.shares) if share > 0 and name in names)
         if not left:
             return None
-        return Router([name for name, _ in left], [share for _, share in left])
+        if len(left) == sum(share > 0 for share in self.shares):
+            return self.pick()
+        if self._rest is None or self._rest.names != tuple(name for name, _ in left):
+            self._rest = Router([name for name, _ in left], [share for _, share in left])
+        return self._rest.pick()
 
     def __repr__(self) -> str:
         counts = " ".join(f"{name}:{count}" for name, count in zip(self.names, self.counts))

@@ -13,7 +13,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any
 
 from deluge.admission import promised
-from deluge.lanes import NEVER
+from deluge.lanes import NEVER, Lane
 from deluge.limits.leased import LeasedBucket
 from deluge.models.model import AUTO, Auto, Limit
 from deluge.response import APIResponse
@@ -275,6 +275,9 @@ class Scheduler(Spending):
             timers = [timer for timer in self._timers if timer[2] == CALL_ENDS or timer[3].state == WAITING]
             heapify(timers)
             self._timers, self._timers_left = timers, 0
+
+    def _lanes_in_use(self) -> set[Lane | None]:
+        return super()._lanes_in_use() | {timer[3].lane for timer in self._timers if timer[2] == POLL}
 
     def _fire(self, now: float) -> None:
         timers = self._timers

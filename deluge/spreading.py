@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from deluge.lanes import NEVER, Lane
@@ -50,6 +50,14 @@ class Spreading(Routing):
                     return None
             elif not self._leave(task, now):
                 return task
+
+    def soonest(self, models: Mapping[str, str], now: float) -> list[str]:
+        """The names of those models (their ids by name) that a prompt would wait least for, whatever the key."""
+        waits = {}
+        for name, model in models.items():
+            lanes = [lane for (id, _), lane in self.lanes.items() if id == model]
+            waits[name] = min([NEVER if self._shut(lane, now) else lane.ready_in(now) for lane in lanes], default=0.0)
+        return [name for name, wait in waits.items() if wait <= min(waits.values())]
 
     def _open_lanes(self, task: Task, now: float) -> Iterator[tuple[str, Lane]]:
         """The lanes of the call's weighted models that are not shut, by the name that the model has in the pool."""

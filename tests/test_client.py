@@ -14,7 +14,7 @@ import pytest
 from rehearsing import MODEL, client_of, our_threads
 
 from deluge import APIResponse, ClosedError, ConfigError, Conversation, LLMClient, Message, SamplingParams
-from deluge.testing import RehearsalServer, rehearsal
+from deluge.testing import Fault, RehearsalServer, rehearsal
 
 __all__ = ["rehearsal"]
 
@@ -370,6 +370,24 @@ def test_select_model(rehearsal: RehearsalServer) -> None:
     assert Counter(name for name, _ in picks) == {"one": 6, "two": 2}
     assert {(name, params.temperature) for name, params in picks} == {("one", 0.1), ("two", 0.2)}
     client.close()
+
+
+def test_select_model_of_a_dynamic_pool_takes_one_that_is_free() -> None:
+    def one_is_full(number: int, request: Any) -> Fault | None:
+        return Fault("429", retry_after=30) if request.json["model"] == "one" else None
+
+    with RehearsalServer(latency=0.0, script=one_is_full) as server:
+        client = client_of(server, ["one", "two", "three"], model_weights="dynamic")
+        assert Counter(client._select_model()[0] for _ in range(9)) == {"one": 3, "two": 3, "three": 3}
+        for _ in range(3):
+            client.start_nowait("a", model="one")
+        server.wait_for_requests(3)
+        for _ in range(1_000):
+            if any(lane.cooldown_until for lane in client.limits()):
+                break
+            client.ask("b", model="two")
+        assert Counter(client._select_model()[0] for _ in range(8)) == {"two": 4, "three": 4}
+        client.close()
 
 
 def test_weight_zero_is_for_fallback_only(rehearsal: RehearsalServer) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import heapq
 from random import Random
-from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from deluge.dialects._rate_limits import Quota, rate_limits
+from deluge.dialects._rate_limits import rate_limits
 from deluge.limits.claims import Claim, Claims, least_gain
-from deluge.limits.gauge import Gauge
 from deluge.limits.ledger import UNLIMITED
 from deluge.limits.window import MINUTE, WindowGuess
+from deluge.tasks import Flight
 from deluge.testing.limits import Limiter, RateLimits
 
 from accounts import Account
@@ -136,42 +134,32 @@ class Left:
         self.sent_at = sent_at
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2 ** 20), st.floats(1.0, 200.0), st.floats(0.01, 3.0), st.floats(0.0, 2.0))
-def test_a_level_is_never_above_the_truth_however_late_requests_come_in(seed, rate, latency, pause):
-    """Requests arrive in the order in which they left, after pauses of the provider; answers in any order."""
-    rng, limit = Random(seed), 60.0 * rate
-    gauge, claims = Gauge(0, MINUTE, 0.05), Claims()
-    events: list[tuple[float, int, str, Any]] = []
-    level, clock, busy_until, on_the_way, at = 0.5 * limit, 0.0, 0.0, 0, 0.0
-    for number in range(int(min(300, 0.4 * limit))):
-        at += rng.expovariate(rate * rng.choice((0.5, 1.0, 3.0)))
-        heapq.heappush(events, (at, number, "start", None))
-    while events:
-        now, number, what, item = heapq.heappop(events)
-        level, clock = level + rate * (now - clock), now
-        if level > 0.9 * limit:
-            break  # a full bucket loses what it is refilled with
-        if what == "start":
-            claim = Claim((1, 0, 0, 0), (), now)
-            claims.add(claim)
-            gauge.level -= 1
-            on_the_way += 1
-            if rng.random() < 0.05:
-                busy_until = now + pause
-            busy_until = max(busy_until, now) + 1e-6
-            heapq.heappush(events, (busy_until, number, "arrive", claim))
-        elif what == "arrive":
-            level, on_the_way = level - 1.0, on_the_way - 1
-            reading = Quota("requests", limit, float(int(level)), (limit - level) / rate)
-            heapq.heappush(events, (now + rng.lognormvariate(0.0, 0.7) * latency, number, "answer", (item, reading)))
-        else:
-            claim, reading = item
-            claims.close(claim)
-            sent_at = claim.started_at
-            gauge.hear(reading, claims.later_than(claim, sent_at), sent_at, now, claims.is_alone(claim, sent_at))
-        if gauge.refills:
-            assert gauge.at(now) <= level - on_the_way + 1e-6
+class Paused(Account):
+    """Requests come in in the order in which they left, and now and then nothing does for up to ``pause`` seconds."""
+
+    pause = rate = awake_at = latest = 0.0
+
+    def _send(self, flight: Flight) -> None:
+        if self.rng.random() < 0.2 / self.rate:  # every five seconds
+            self.awake_at = self.now + self.rng.uniform(0.0, self.pause)
+        self.latest = max(self.now + self.rng.uniform(0.0005, 0.01), self.awake_at, self.latest + 1e-6)
+        self.later(self.latest - self.now, lambda: self._arrive(flight))
+
+
+@pytest.mark.parametrize("rpm, latency, pause", [
+    pytest.param(rpm, latency, pause, marks=() if (rpm, latency, pause) == (600, 0.05, 1.0) else pytest.mark.slow)
+    for rpm in (600, 6_000) for latency in (0.05, 0.3) for pause in (0.2, 1.0, 3.0)])
+def test_a_bucket_is_not_overdrawn_by_requests_that_come_in_late(rpm, latency, pause):
+    refused = 0
+    for seed in range(4):
+        account = Paused(RateLimits(rpm), slots=225, rpm="auto", tpm="auto", latency=latency, seed=seed)
+        account.pause, account.rate = pause, rpm / 60.0
+        account.feed(account.call(), int(1.4 * rpm))
+        account.live()
+        refused += len(account.refused)
+        if pause <= 1.0:
+            assert account.answered[-1] - account.began <= 1.07 * (24.0 + latency)
+    assert refused <= (0 if pause <= 1.0 else 6), "none, unless it pauses for so long again and again"
 
 
 def test_what_a_request_cannot_know_is_what_left_after_it():

@@ -48,13 +48,12 @@ def test_a_model_of_weight_zero_is_never_picked() -> None:
     assert Router(["spare", "a", "b"], [0, 1, 1]).pick() != "spare"
 
 
-def test_only_keeps_the_shares_of_those_that_are_left() -> None:
+def test_a_pick_among_some_keeps_their_shares_pick_by_pick() -> None:
     router = Router(["a", "b", "c", "spare"], [4, 2, 1, 0])
-    left = router.only(["b", "c", "spare"])
-    assert left is not None
-    assert Counter(left.pick() for _ in range(300)) == {"b": 200, "c": 100}
-    assert router.only(["spare"]) is None
-    assert router.only([]) is None
+    assert Counter(router.pick_among(["b", "c", "spare"]) for _ in range(300)) == {"b": 200, "c": 100}
+    assert router.pick_among(["spare"]) is None
+    assert router.pick_among([]) is None
+    assert Counter(router.pick_among(["a", "b", "c"]) for _ in range(70)) == {"a": 40, "b": 20, "c": 10}
 
 
 def test_the_repr_tells_the_counts() -> None:

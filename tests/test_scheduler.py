@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from deluge.dialects._rate_limits import Quota, RateLimitInfo
 from deluge.landing import CROWDED_WAIT
 from deluge.scheduler import GRACE
-from deluge.tasks import ENDED, QUEUED
+from deluge.tasks import ENDED, QUEUED, Call
 from deluge.usage import Usage
 
 from stories import Story, model
@@ -984,3 +985,74 @@ def test_cancelled_tasks_do_not_stay_in_queues():
     for task in backing_off:
         story.scheduler.cancel(task, story.now)
     assert story.scheduler._timers == []
+
+
+# ---------------------------------------------------------------------- lanes that nobody needs any more
+
+
+def keyed(story: Story, key: str, **limits) -> Call:
+    """A call with a key of its own."""
+    call = story.call([model("a", **limits)])
+    call.templates = {name: replace(template, api_key=key) for name, template in call.templates.items()}
+    return call
+
+
+def test_keys_that_are_renewed_leave_no_lanes_behind():
+    story = Story(slots=5)
+    for number in range(1_000):
+        story.submit(keyed(story, f"key {number}", requests_per_minute=5))
+        story.answer()
+        story.wait(1.0)
+        assert len(story.scheduler.lanes) <= 64 + 75, "those of a good minute"
+    assert len(story.responses) == 1_000
+
+
+def test_a_lane_is_kept_until_its_minute_is_over_and_while_something_hangs_on_it():
+    story = Story(slots=200)
+    one, job = keyed(story, "one", requests_per_minute=1), story.call(["job"], background=600.0)
+    story.submit(one)
+    story.answer()
+    polled, = story.submit(job)
+    story.poll_later(300.0)
+    refused = keyed(story, "refused")
+    for _ in range(2):
+        story.submit(refused)
+        story.refuse()
+    busy, = story.submit(keyed(story, "busy"))
+    for number in range(100):
+        story.submit(keyed(story, f"key {number}"))
+        story.answer(story.flying[-1].task)
+    story.wait(59.0)
+    story.submit(keyed(story, "early"))
+    assert ("a", "one") in story.scheduler.lanes, "within its minute"
+    late, = story.submit(one)
+    assert late not in [flight.task for flight in story.flying] and len(story.scheduler.lanes) > 100
+    story.wait(20.0)
+    story.answer(late)
+    story.submit(keyed(story, "later"))
+    names = {key for _, key in story.scheduler.lanes}
+    assert {"one", "refused", "busy", "later"} <= names and not names & {f"key {number}" for number in range(100)}
+    assert ("job", "a key") in story.scheduler.lanes, "a job is polled there"
+    assert story.scheduler.lanes["a", "refused"].blocked is not None
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0.0, 40.0)), min_size=5, max_size=40), st.integers(1, 3))
+def test_no_key_gets_more_in_a_minute_because_its_lane_was_dropped(steps, limit):
+    story = Story(slots=500)
+    for number in range(70):
+        story.submit(keyed(story, f"key {number}"))
+        story.answer()
+    calls = [keyed(story, f"mine {number}", requests_per_minute=limit) for number in range(4)]
+    began: dict[str, list[float]] = {}
+    for number, passed in steps:
+        task, = story.submit(calls[number])
+        story.wait(passed)
+        story.submit(keyed(story, f"other {passed} {len(story.started)}"))
+        while story.flying:
+            flight = story.flying[0]
+            if flight.task.call in calls:
+                began.setdefault(str(calls.index(flight.task.call)), []).append(flight.started_at)
+            story.answer(flight.task)
+    for times in began.values():
+        assert all(sum(at <= other < at + 60.0 for other in times) <= limit for at in times)

@@ -18,6 +18,7 @@ MARGIN = 0.005  # seconds on top of a reset
 SAME = 0.25  # seconds: two resets that are closer are one
 PATIENCE = 1.0  # seconds for which all readings have to be higher before the level rises to the lowest of them
 AGREE = 3  # … and how many there have to be
+LONG_PATIENCE, MANY_AGREE = 3.0, 20  # seconds and readings after which they are taken for what they seem to be
 
 
 def window_of(quota: Quota) -> float:
@@ -40,7 +41,7 @@ class Gauge:
     """
 
     __slots__ = ("limit", "window", "level", "refills", "sliced", "reset_at", "told", "heard_at", "remaining",
-                 "counter", "_guess", "_at", "_grow", "_higher", "_highers", "_judge_at", "_spare", "_sent_at")
+                 "counter", "_guess", "_at", "_grow", "_higher", "_surely", "_highers", "_higher_at", "_spare", "_sent_at")
 
     def __init__(self, counter: int, window: float, grow: float) -> None:
         self.counter = counter
@@ -53,8 +54,9 @@ class Gauge:
         self.refills = self.sliced = False
         self.reset_at = UNLIMITED
         self.heard_at = 0.0
-        self._at = self._judge_at = 0.0
-        self._higher, self._highers = UNLIMITED, 0
+        self._at = self._higher_at = 0.0
+        self._higher = self._surely = UNLIMITED  # by how much the readings were higher, since when, and how many
+        self._highers = 0
         self._spare = 0.0  # of the latest reading, without what came after it
         self._sent_at = -UNLIMITED  # when the request left that brought it
         self._grow = grow
@@ -139,19 +141,23 @@ class Gauge:
         """A lower reading counts at once. Requests overtake each other, so that a higher one may be an error.
 
         Several have to agree, for a while. What counts of them is what is left when all that left later came in after
-        the reading and nothing was refilled since: the provider may have been busy, and have seen them late.
+        the reading and nothing was refilled since: the provider may have been busy, and have seen them late. Where many
+        agree for longer, it was not.
         """
         if level <= before or before == UNLIMITED:
-            self._higher, self._highers = UNLIMITED, 0
+            self._highers = 0
             return min(level, self._spare) if before == UNLIMITED and self.refills else level
         if not self._highers:
-            self._judge_at = now + PATIENCE
-        self._higher, self._highers = min(self._higher, self._spare - before), self._highers + 1
-        if now < self._judge_at or self._highers < AGREE:
+            self._higher_at, self._higher, self._surely = now, UNLIMITED, UNLIMITED
+        self._higher, self._surely = min(self._higher, level - before), min(self._surely, self._spare - before)
+        self._highers += 1
+        gained = self._surely
+        if self._highers >= MANY_AGREE and now >= self._higher_at + LONG_PATIENCE:
+            gained = self._higher
+        elif gained <= 0.0 or self._highers < AGREE or now < self._higher_at + PATIENCE:
             return before
-        level = before + max(0.0, self._higher)
-        self._higher, self._highers = UNLIMITED, 0
-        return level
+        self._highers = 0
+        return before + gained
 
     def at(self, now: float) -> float:
         """The level at that time; infinite when it is not known."""

@@ -263,6 +263,11 @@ class LaneQuota:
                 gauge.heard_at = now
         self._adopt(now)
 
+    def is_unused(self, now: float) -> bool:
+        """Whether nothing counts any more of what was given: a new one would allow no more than this one."""
+        states = [bucket.snapshot(now) for bucket, _ in self.buckets]
+        return not self.claims.open and not any(state.used_requests or state.used_tokens for state in states)
+
     def dry_for(self, now: float) -> float | None:
         """Seconds until there is room again, where a reply has said that nothing remains of a minute or a day.
 

@@ -44,6 +44,7 @@ class LeanAdapter(BaseAdapter):
         self.open = exchanger.open
         self.build_head = partial(build_head, self._origins.by_environment)
         self.head = lru_cache(maxsize=1024)(self.build_head)
+        self._origins.dropped = self.head.cache_clear
 
     def send(
         self, request: requests.PreparedRequest, stream: bool = False, timeout: Any = None, verify: Any = True,

@@ -91,6 +91,8 @@ class Exchanger:
             connection.idle_at = monotonic()
             connection.used = True
             origin.idle.append(connection)
+            if origin.gone:
+                origin.drop()
         else:
             connection.close()
 

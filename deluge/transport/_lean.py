@@ -195,7 +195,8 @@ class LeanTransport:
         if call.sign is None:
             known = self._heads.get(id(call.headers))
             if known is not None and known[0] is call.headers and known[1:3] == (call.url, call.method) and call.body:
-                return known[3]  # the same headers object as before: a dialect makes it once per call
+                if not known[3].origin.gone:
+                    return known[3]  # the same headers object as before: a dialect makes it once per call
             try:
                 head = lean.head(call.method, call.url, tuple(call.headers.items()), bool(call.body))
             except TypeError:  # not hashable

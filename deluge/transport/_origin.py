@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import TYPE_CHECKING, Callable
 
 from deluge._version import __version__
@@ -53,14 +54,17 @@ class Origin:
     The list's own append and pop are atomic: no lock is held on the way of a request.
     """
 
-    __slots__ = ("route", "idle")
+    __slots__ = ("route", "idle", "used_at", "gone")
 
     def __init__(self, route: Route) -> None:
         self.route = route
         self.idle: list[Connection] = []
+        self.used_at = monotonic()
+        self.gone = False  # no longer in the table: what comes back to it is closed
 
     def take(self, now: float) -> Connection | None:
         """A connection that is fit for another request; those that are not are closed on the way."""
+        self.used_at = now
         while self.idle:
             try:
                 connection = self.idle.pop()

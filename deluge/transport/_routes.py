@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from urllib3.util import Url
 
 
+MANY = 256  # servers from which on those that are not in use are looked for
+UNUSED = 300.0  # seconds
+
+
 class Origins:
     """Every server by every route that was asked for; the environment is asked once for each."""
 
@@ -26,6 +32,7 @@ class Origins:
         self._lock = threading.Lock()
         self._public_only = public_only
         self._known: dict[Any, Origin] = {}
+        self.dropped: Callable[[], object] = _nothing  # called when servers have left the table
 
     def by_environment(self, target: Url) -> Origin:
         """The server of this URL, by the route that the environment names."""
@@ -53,7 +60,22 @@ class Origins:
 
     def _add(self, key: Any, route: Route) -> Origin:
         with self._lock:
+            if len(self._known) >= MANY:
+                self._drop_unused(monotonic())
             return self._known.setdefault(key, Origin(route))
+
+    def _drop_unused(self, now: float) -> None:
+        """Media come from hosts without end: those that were not asked for in a while go, with their connections."""
+        for key, origin in list(self._known.items()):
+            if now - origin.used_at > UNUSED:
+                origin.gone = True
+                del self._known[key]
+                origin.drop()
+        self.dropped()
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 def environment_route(target: Url) -> Route:

@@ -8,11 +8,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from urllib3.util import parse_url
 from scripted_server import CA, CERTS, OTHER_CA, Peer, Server, echo
 
 from deluge.transport import CERTIFICATE, Attempt, LeanTransport
+from deluge.transport._routes import UNUSED, Origins
 from deluge.wire import HttpCall, HttpReply
 
 NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC")
@@ -291,3 +294,44 @@ def test_nothing_heavy_is_imported_before_the_first_call() -> None:
     code = ("import sys, deluge.transport as t; t.LeanTransport(), t.Attempt(1.0); "
             "assert not {'requests', 'urllib3', 'ssl'} & set(sys.modules), 'heavy'; t.LeanAdapter")
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_servers_that_nobody_asks_any_more_are_forgotten_and_keep_no_connection() -> None:
+    origins = Origins()
+    first = origins.by_environment(parse_url("http://first.invalid/"))
+    for number in range(400):
+        origins.by_environment(parse_url(f"http://host-{number}.invalid/"))
+    assert len(origins.all()) == 401 and not first.gone, "all of them are fresh"
+    busy = origins.by_environment(parse_url("http://host-7.invalid/"))
+    for origin in origins.all():
+        if origin is not busy:
+            origin.used_at -= UNUSED + 1.0
+    late = origins.by_environment(parse_url("http://late.invalid/"))
+    assert origins.all() == [busy, late] and first.gone and not busy.gone
+    assert origins.by_environment(parse_url("http://first.invalid/")) is not first
+
+
+def test_a_server_that_was_forgotten_gets_its_connections_anew(
+    transport: LeanTransport, clean: pytest.MonkeyPatch,
+) -> None:
+    headers = {"Authorization": "Bearer sk-secret"}
+
+    def ask(server: Server) -> HttpReply:
+        return transport.send(HttpCall("POST", server.url, headers, b"{}"), Attempt(time.monotonic() + 20))
+
+    with Server(echo) as server:
+        assert ask(server).body == b"{}" and ask(server).reused and transport.idle == 1
+        origins, (origin,) = transport.adapter._origins, transport.adapter.origins
+        taken = origin.idle.pop()  # as if a request were under way
+        origin.used_at -= UNUSED + 1.0
+        origins._drop_unused(time.monotonic())
+        transport.adapter._exchanger.release(origin, taken, owned(taken), keep=True)
+        assert origin.gone and not origin.idle, "closed when it comes back"
+        assert not ask(server).reused and ask(server).reused and transport.adapter.origins != [origin]
+
+
+def owned(connection: Any) -> Attempt:
+    """An attempt whose connection this is."""
+    attempt = Attempt(time.monotonic() + 20)
+    assert attempt.own(connection.raw)
+    return attempt
