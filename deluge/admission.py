@@ -295,7 +295,7 @@ class Admission:
         shared = None
         if not lane.exempt:
             shared = self.bucket.take(lane.shared_tokens(tokens), now, lane.shared_requests)
-        switch = lane.latest = own.departure = self._switch(now + call.request_timeout)
+        switch = own.departure = self._switch(now + call.request_timeout)
         switch.fresh = task.resent
         self._launch(Flight(task, lane, switch, own, shared, tokens, now, False), now)
 

@@ -13,7 +13,7 @@ from deluge.limits import (
     Adaptation, Bucket, BucketMaker, Claim, Counting, LaneHealth, LaneNotice, LaneQuota, MIN_WAIT, Mode, Ramp, Slots,
     TokenEstimator,
 )
-from deluge.limits.pace import SETTLED, Departure
+from deluge.limits.pace import SETTLED
 from deluge.models.model import AUTO, Limits, Model
 from deluge.status import LaneLimits, LimitingFactor
 from deluge.tasks import Flight, Queue, Task
@@ -54,14 +54,13 @@ class Lane:
     ``holder``: the task that was refused; it keeps its turn until it starts or ends.
     ``blocked``: the verdict that blocklisted it; ``probe``: the task that tries whether it still holds.
     ``quota``: its limits, given and learned; ``adaptive``: how many may be in flight; ``latency``: of good replies, in
-    seconds, 0.0 before the first; ``experience``: what attempts took, for estimates. ``latest``: the switch of its
-    latest start.
+    seconds, 0.0 before the first; ``experience``: what attempts took, for estimates.
     """
 
     __slots__ = (
         "model", "api_key", "quota", "health", "ramp", "adaptive", "estimator", "running", "slots", "exempt",
         "shared_requests", "waiting", "holder", "retry_at", "refusal", "suspects", "blocked", "blocked_at", "probe",
-        "closed_until", "quiet_at", "latency", "experience", "auto", "latest", "_busy_since",
+        "closed_until", "quiet_at", "latency", "experience", "auto", "_busy_since",
         "_opening", "_settings", "_own_tokens", "_turns", "_gone", "_joined",
     )
 
@@ -89,7 +88,6 @@ class Lane:
         self.slots = int(slots) if isinstance(slots, (int, float)) and slots < NEVER else None
         self.adaptive = Slots(self._most_slots(settings.slots), rules, settings.auto_slots or slots == AUTO)
         self.latency = self._busy_since = 0.0
-        self.latest: Departure | None = None
         self.experience = Experience()
         self.running = 0
         self.waiting = 0
@@ -204,8 +202,8 @@ class Lane:
         full = running >= self.ramp.cap(now)
         if full or (not paced and running >= health.cap(now)):
             self.refusal = "slots"
-            if full and self.latest is not None:
-                self.ramp.filled(self.latest, now)
+            if full and not self.ramp.is_watched:
+                self.ramp.filled(self.quota.claims.departing(), now)
             change = self.ramp.next_change(now)
             return max(MIN_WAIT, change if paced else min(change, health.next_change(now)))
         return 0.0

@@ -363,11 +363,12 @@ def test_the_clients_ramp_doubles_and_rests():
 def test_a_ramp_waits_for_what_has_not_left():
     ramp, slow, never = Ramp.of_lane(6000), Switch(9.0), Switch(9.0)
     ramp.began(0.0)
-    ramp.filled(slow, 0.01)
+    ramp.filled([Switch(9.0), slow], 0.01)
+    ramp._last[0].sent_at = 0.02
     assert ramp.cap(0.26) == 100 and 0.0 < ramp.next_change(0.26) <= 0.05, "nothing has left yet"
     slow.sent_at = 0.5
     assert [ramp.cap(at) for at in (0.6, 0.74, 0.76)] == [100, 100, 200]
-    ramp.filled(never, 0.77)
+    ramp.filled([never], 0.77)
     assert ramp.cap(1.1) == 200
     assert ramp.cap(2.78) >= 400, "one that never leaves keeps it for two seconds only"
     ramp.ended(3.0)

@@ -79,6 +79,12 @@ class Claims:
         """When the latest that were answered left, and what they took of one counter."""
         return ((left, used[counter]) for left, used in self._answered)
 
+    def departing(self) -> list[Departure]:
+        """The starts that have not left yet, and the latest one."""
+        latest = self._latest
+        return [claim.departure for claim in self._started if claim.departure is not None and not claim.closed
+                and (claim is latest or not claim.departure.sent_at)]
+
     def started(self) -> list[int]:
         """What all of them take, by counter."""
         return [sum(claim.amounts[counter] for claim in self._started) for counter in range(len(NOTHING))]

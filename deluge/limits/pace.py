@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Protocol
 
 from deluge.limits.ledger import MIN_WAIT
@@ -52,7 +53,7 @@ class Ramp:
         self._bonus = 0.0
         self._cap = self.start
         self._step_at = self._filled_at = 0.0
-        self._last: Departure | None = None  # the start that reached the cap
+        self._last: tuple[Departure, ...] | None = None  # the starts that reached the cap
 
     @classmethod
     def of_client(cls) -> Ramp:
@@ -90,14 +91,19 @@ class Ramp:
         self._cap, self._step_at = self.start, now + self.doubling
         self._last = None
 
-    def filled(self, last: Departure, now: float) -> None:
-        """The cap is reached, by this start: the time until it doubles counts from when that has left.
+    @property
+    def is_watched(self) -> bool:
+        """Whether it knows already which starts reached its cap."""
+        return self._last is not None
+
+    def filled(self, last: Sequence[Departure], now: float) -> None:
+        """The cap is reached, by these starts: the time until it doubles counts from when all of them have left.
 
         A process that is busy, or that still loads what it sends with, lets its starts wait: without this the cap would
-        grow before the provider has seen any of them.
+        grow before the provider has seen them.
         """
         if self._last is None:
-            self._last, self._filled_at = last, now
+            self._last, self._filled_at = tuple(last), now
 
     def good(self) -> None:
         """A good reply: the cap grows by itself and by this."""
@@ -115,11 +121,12 @@ class Ramp:
         return OPEN if self._cap >= OPEN else self._cap + int(self._bonus)
 
     def _is_held(self, now: float) -> bool:
-        """Whether the start that reached the cap has left too late, or not at all, for it to double now."""
+        """Whether the starts that reached the cap have left too late, or not all of them, for it to double now."""
         last = self._last
-        if last is None or self._began_at is None or now >= self._filled_at + HELD:
+        if not last or self._began_at is None or now >= self._filled_at + HELD:
             return False
-        sent_at = last.sent_at
+        left = [start.sent_at for start in last]
+        sent_at = max(left) if all(left) else 0.0
         later = (sent_at + self.doubling if sent_at else now + LOOKS_EVERY) - self._step_at
         if later > 0.0:
             self._began_at += later
