@@ -40,12 +40,16 @@ class Claim:
 
 
 class Claims:
-    """The claims of a lane in the order of their starts, from the oldest that is open. ``open``: how many are."""
+    """The claims of a lane in the order of their starts, from the oldest that is open.
 
-    __slots__ = ("open", "_started", "_answered", "_latest", "_before")
+    ``open``: how many are. ``totals``: what those took that were answered, as far as they are remembered, by counter.
+    """
+
+    __slots__ = ("open", "totals", "_started", "_answered", "_latest", "_before")
 
     def __init__(self) -> None:
         self.open = 0
+        self.totals = [0, 0, 0, 0]
         self._latest: Claim | None = None
         self._before: Claim | None = None  # the one before the latest
         self._started: deque[Claim] = deque(maxlen=KEPT)
@@ -73,7 +77,10 @@ class Claims:
 
     def answered(self, claim: Claim, used: Amounts) -> None:
         """It was let in, and took so much."""
+        gone = self._answered[0][1] if len(self._answered) == ANSWERED else NOTHING
         self._answered.append((claim.left_at, used))
+        for counter, amount in enumerate(used):
+            self.totals[counter] += amount - gone[counter]
 
     def accepted(self, counter: int) -> Iterator[tuple[float, int]]:
         """When the latest that were answered left, and what they took of one counter."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from deluge.dialects._rate_limits import Quota
-from deluge.limits.claims import Later, least_gain
+from deluge.limits.claims import Claims, Later, least_gain
 from deluge.limits.ledger import MIN_WAIT, UNLIMITED
 from deluge.limits.window import MINUTE, WindowGuess
 
@@ -75,16 +73,14 @@ class Gauge:
         """The limit of a minute, as far as it is believed."""
         return None if self.limit is None else self.limit * MINUTE / self.window
 
-    def guess_window(self, quota: Quota, accepted: Iterable[tuple[float, int]], sent_at: float, now: float) -> None:
-        """Looks how long the window is, where the header does not name it and its reset needs no second clock.
-
-        ``accepted``: when requests left that were answered, and what they took of this counter.
-        """
+    def guess_window(self, quota: Quota, claims: Claims, sent_at: float, now: float) -> None:
+        """Looks how long the window is, where the header does not name it and its reset needs no second clock."""
         remaining, reset = quota.remaining, quota.reset_in
         unnamed = quota.window is None and not quota.dated and self.window <= MINUTE
         if unnamed and quota.limit and remaining is not None and reset:
             guess = self._guess = self._guess or WindowGuess()
-            guess.hear(quota.limit, remaining, reset, accepted, sent_at, now)
+            known = claims.accepted(self.counter) if claims.totals[self.counter] > quota.limit - remaining else ()
+            guess.hear(quota.limit, remaining, reset, known, sent_at, now)
             self.window = guess.seconds
 
     def hear(self, quota: Quota, later: Later, sent_at: float, now: float, exact: bool = False) -> None:

@@ -218,7 +218,7 @@ class LaneQuota:
             gauge = self.gauges.get(key)
             if gauge is None:
                 gauge = self.gauges[key] = Gauge(counter, window, self._rules.grow)
-            gauge.guess_window(quota, self.claims.accepted(counter), sent_at, now)
+            gauge.guess_window(quota, self.claims, sent_at, now)
             gauge.hear(quota, later, sent_at, now, alone)
             low = low or gauge.level < LITTLE * (gauge.limit or 0.0)
         self.listen_at = now + (self._rules.listen_every * (0.4 if low else 1.0) if info else DEAF)

@@ -90,7 +90,7 @@ class WindowGuess:
         """Seconds before the request in which more was accepted than is used now; None when there was not more."""
         enough = min(MOST, max(LEAST, SHARE * self._limit))
         latest = list(accepted)
-        if sum([amount for _, amount in latest]) < used + enough:
+        if not latest or sum([amount for _, amount in latest]) < used + enough:
             return None
         sent, first = 0.0, None
         for at, amount in sorted(latest, reverse=True):
