@@ -195,9 +195,16 @@ def send(engine: Engine, tasks: list[Task], look_up: LookUp | None, recorded: Lo
 
 def _served(engine: Engine, tasks: list[Task], look_up: LookUp) -> list[Task]:
     """Delivers what is known already; the tasks that are left."""
-    pairs = [(task, look_up(task)) for task in tasks]
-    engine.deliver([(task, response) for task, response in pairs if response is not None])
-    return [task for task, response in pairs if response is None]
+    known: list[tuple[Task, APIResponse]] = []
+    left = []
+    for task in tasks:
+        response = look_up(task)
+        if response is None:
+            left.append(task)
+        else:
+            known.append((task, response))
+    engine.deliver(known)
+    return left
 
 
 def gather(feed: Feed, gathered: ResultList) -> list[APIResponse]:

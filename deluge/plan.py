@@ -188,7 +188,7 @@ class Plan:
 
     def key_with(self, fingerprint: str) -> str:
         """The key of whatever has this fingerprint."""
-        key = self._of_call()
+        key = self._key or self._of_call()
         return key[:PREFIX] + hashlib.sha256(f"{key}:{fingerprint}".encode("ascii")).hexdigest()[PREFIX:]
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import SchemaValidator, ValidationError, core_schema
 
@@ -36,15 +36,15 @@ class OtherVersion(ValueError):
         self.version = version
 
 
-class Entry:
+class Entry(NamedTuple):
     """What the index needs of a line. ``identity`` is 0 for a prompt that is not done, or that has no key."""
 
-    __slots__ = ("identity", "failed", "prefix")
+    identity: int
+    failed: bool
+    prefix: str
 
-    def __init__(self, identity: int, failed: bool, prefix: str) -> None:
-        self.identity = identity
-        self.failed = failed
-        self.prefix = prefix
+
+_NO_ENTRY = Entry(0, False, "")
 
 
 def entry_of(line: bytes) -> Entry:
@@ -58,10 +58,13 @@ def entry_of(line: bytes) -> Entry:
         if type(version) is int:
             raise OtherVersion(version)
         raise ValueError("no version")
-    key, kind = data["key"], data["error_kind"]
-    if type(key) is not str or len(key) < 2 * PREFIX or kind in UNDONE:
-        return Entry(0, False, "")
-    return Entry(identity(key, data["id"], data["occurrence"] or 0), bool(data["is_error"]), key[:PREFIX])
+    key = data["key"]
+    try:
+        if type(key) is not str or len(key) < 2 * PREFIX or data["error_kind"] in UNDONE:
+            return _NO_ENTRY
+        return Entry(identity(key, data["id"], data["occurrence"] or 0), bool(data["is_error"]), key[:PREFIX])
+    except TypeError:
+        raise ValueError("a record with a value of the wrong type") from None
 
 
 def _loaded(line: bytes) -> dict[str, Any]:
@@ -77,6 +80,8 @@ def _loaded(line: bytes) -> dict[str, Any]:
 def identity(key: str, id: Any, occurrence: int) -> int:
     """The number by which a prompt is found again: of its key, and of its id or else of its place among its equals."""
     value = int(key[:PREFIX], 16) ^ int(key[PREFIX:2 * PREFIX], 16)
+    if id is None and not occurrence:
+        return value or 1
     if id is not None:
         said = json.dumps(id).encode("ascii")
         value ^= int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), "big")

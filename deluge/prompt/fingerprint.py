@@ -29,7 +29,7 @@ def _lone_text(message: Message) -> str | None:
     if message.name is not None or len(message.parts) != 1:
         return None
     part = message.parts[0]
-    if not isinstance(part, Text) or type(part) is not Text or part.signature is not None or part.provider is not None:
+    if type(part) is not Text or part.signature is not None or part.provider is not None:
         return None
     return part.text if type(part.text) is str and message.role.isidentifier() else None
 

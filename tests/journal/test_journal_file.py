@@ -195,6 +195,8 @@ def test_the_first_line_may_be_cut_too(tmp_path: Path, keep: int) -> None:
 
 @pytest.mark.parametrize("damage", [
     b"{", b"\xff\xfe", b"\0\0\0", b"{}", b'{"v":1}', b"[1]", b"hello", b'{"v":null,"key":"x"}', b"[" * 5_000,
+    b'{"v":1,"id":null,"key":"%s","occurrence":0,"is_error":true,"error_kind":[]}' % (b"a" * 64),
+    b'{"v":1,"id":null,"key":"%s","occurrence":"x","is_error":false,"error_kind":null}' % (b"a" * 64),
 ])
 def test_a_damaged_line_is_set_aside_with_its_number(
     tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture
