@@ -58,11 +58,13 @@ def entry_of(line: bytes) -> Entry:
         if type(version) is int:
             raise OtherVersion(version)
         raise ValueError("no version")
-    key = data["key"]
+    key, occurrence = data["key"], data["occurrence"] or 0
+    if type(occurrence) is not int:
+        raise ValueError("no number of its place")
     try:
         if type(key) is not str or len(key) < 2 * PREFIX or data["error_kind"] in UNDONE:
             return _NO_ENTRY
-        return Entry(identity(key, data["id"], data["occurrence"] or 0), bool(data["is_error"]), key[:PREFIX])
+        return Entry(identity(key, data["id"], occurrence), bool(data["is_error"]), key[:PREFIX])
     except TypeError:
         raise ValueError("a record with a value of the wrong type") from None
 
