@@ -7,6 +7,7 @@ file that needs no network and runs no script.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from deluge.errors import ConfigError
@@ -22,7 +23,7 @@ def write_report(records: str | os.PathLike[str], output: str | os.PathLike[str]
 
     What the records cannot tell (limits, what limited the run) comes from the notes that a run leaves beside its file.
     ``ConfigError`` when one file cannot be read, holds no record, or the other cannot be written. The page appears
-    whole or not at all.
+    whole or not at all; a device or a pipe is written to.
     """
     gathered = read_records(records)
     if not gathered.prompts:
@@ -30,13 +31,25 @@ def write_report(records: str | os.PathLike[str], output: str | os.PathLike[str]
     if os.path.exists(output) and os.path.samefile(records, output):
         raise ConfigError("the report would replace its own records")
     text = page(Path(records).name, gathered, read_notes(records))
-    half = f"{os.fspath(output)}.{os.getpid()}.part"
+    try:
+        _put(text, os.fspath(output))
+    except OSError as error:
+        raise ConfigError(f"{output} cannot be written: {error.strerror}") from None
+    return gathered
+
+
+def _put(text: str, path: str) -> None:
+    if os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe takes the page, and is not replaced by it
+        with open(path, "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+        return
+    path = os.path.realpath(path)
+    half = f"{path}.{os.getpid()}.part"
     try:
         with open(half, "w", encoding="utf-8", errors="replace") as file:
             file.write(text)
-        os.replace(half, output)
-    except OSError as error:
-        if os.path.exists(half):
+        os.replace(half, path)
+    except BaseException:
+        with suppress(OSError):
             os.unlink(half)
-        raise ConfigError(f"{output} cannot be written: {error.strerror}") from None
-    return gathered
+        raise

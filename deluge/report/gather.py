@@ -245,6 +245,7 @@ def _shown(record: Mapping[str, Any]) -> dict[str, Any]:
     """What of a record goes onto the page: cut texts, plain values."""
     names = ("index", "id", "model", "error_kind", "error_message", "status_code", "latency", "attempts", "request_id")
     shown = {name: record.get(name) for name in names}
+    shown["latency"] = _number(record.get("latency")) or None
     shown["prompt"], shown["completion"] = _text(record.get("prompt")), _text(record.get("completion"))
     return shown
 

@@ -175,7 +175,7 @@ def _prompts(title: str, shown: Sequence[Mapping[str, Any]]) -> str:
 def _prompt(item: Mapping[str, Any]) -> str:
     name = item["id"] if item["id"] is not None else item["index"]
     took = item["latency"]
-    facts = [f"#{name}", item["model"], latency(took) if isinstance(took, (int, float)) else None, item["error_kind"],
+    facts = [f"#{name}", item["model"], None if took is None else latency(took), item["error_kind"],
              item["status_code"], f"{item['attempts']} attempts" if item["attempts"] not in (None, 1) else None]
     summary = " | ".join(str(fact)[:200] for fact in facts if fact not in (None, ""))
     blocks = [(word, item[word]) for word in ("error_message", "prompt", "completion") if item[word]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,22 @@ def test_notes_are_read_carefully(tmp_path: Path) -> None:
 def test_numbers_beyond_all_counting_are_left_out(tmp_path: Path) -> None:
     odd = [made(n, output_tokens=10 ** 308, attempts=10 ** 308, cost=1e308) for n in range(3)]
     assert write_report(written(tmp_path / "run.jsonl", *odd), tmp_path / "run.html").output_tokens == 0
+    late = [made(n, is_error=True, latency=latency) for n, latency in enumerate((10 ** 400, -1, float("inf"), True, "x"))]
+    assert write_report(written(tmp_path / "run.jsonl", *late), tmp_path / "run.html").failed == 5
+
+
+def test_a_pipe_takes_the_page_and_stays_a_pipe_and_a_link_stays_a_link(tmp_path: Path) -> None:
+    source, pipe, link = written(tmp_path / "run.jsonl", made()), tmp_path / "pipe", tmp_path / "link.html"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_report(source, pipe)
+        assert os.read(reader, 1 << 16).startswith(b"<!DOCTYPE html>") and not pipe.is_file()
+    finally:
+        os.close(reader)
+    link.symlink_to(tmp_path / "real.html")
+    write_report(source, link)
+    assert link.is_symlink() and (tmp_path / "real.html").read_text().startswith("<!DOCTYPE html>")
 
 
 def test_wrong_input_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
