@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
+from deluge._urls import public_url
 from deluge.request import RequestTemplate
 from deluge.tools import MCPServer
 
@@ -35,6 +36,30 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
         if secret in text:
             text = text.replace(secret, "***")
     return text
+
+
+def shown_url(url: str) -> str:
+    """The address without its password, and with ``***`` for what its query calls a key or a token."""
+    parts = urlsplit(public_url(url))
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    if not any(_PRIVATE.search(name) for name, _ in pairs):
+        return parts.geturl()
+    kept = [(name, "***" if _PRIVATE.search(name) else value) for name, value in pairs]
+    return parts._replace(query=urlencode(kept, safe="*")).geturl()
+
+
+def shown_data(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with ``***`` for what is called a key or a token in it, and for private headers."""
+    secrets = set(_of_data(data))
+
+    def shown(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: shown(item) for name, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [shown(item) for item in value]
+        return "***" if isinstance(value, str) and value in secrets else value
+
+    return {name: shown(value) for name, value in data.items()}
 
 
 def _values(template: RequestTemplate) -> Iterator[str]:

@@ -45,12 +45,15 @@ class Batches(Asking):
         """
         refuse_on_courier()
         without_journal(options)
-        job, fresh = self._opened(state)
-        with self._held(job):
+        with self._held(self._state_at(state)) as (job, fresh):
             work = BatchWork(self._engine, job, self._plan(options, ResultList()))
             try:
                 work.prepare_all(as_prompts(prompts), fresh, _checked_size(batch_size))
                 work.submit()
+            except KeyboardInterrupt:
+                if not os.path.exists(job.path):
+                    raise
+                raise Interrupted(f"interrupted; the same call with state={job.path!r} goes on with this job") from None
             finally:
                 work.close()
         return BatchJob(job, work.plan.call.reader, work.purse.refused)
@@ -72,7 +75,7 @@ class Batches(Asking):
         given: dict[str, Any] = {"timeout": timeout, "output_schema": schema, "journal": journal}
         results = ResultList()
         waiting = Waiting(_checked_pause(poll_in), resubmit)
-        with self._held(state):
+        with self._held(state) as (state, _):
             leave = self._showing.join(state.total, self._config.progress if show_progress else None)
             work = BatchWork.of_job(self._engine, self._config, state, given, results, self._cache_lock, self._warned)
             self._calls.add(work.plan.call)
@@ -174,8 +177,8 @@ class Batches(Asking):
         if _length(items) == 0:
             return []
         results = ResultList()
-        job, fresh = self._opened(path if path is not None else _beside(options.get("journal")))
-        with self._held(job):
+        state = self._state_at(path if path is not None else _beside(options.get("journal")))
+        with self._held(state) as (job, fresh):
             work = BatchWork(self._engine, job, self._plan(options, results))
             again = "the same call waits for it on" if path is not None or options.get("journal") else self._again(job)
             try:
@@ -189,19 +192,22 @@ class Batches(Asking):
                 job.remove()
         return responses
 
-    def _opened(self, path: JobPath | None) -> tuple[JobState, bool]:
-        """The state of the job that a file tells of, or a new one's; and which of the two."""
+    def _state_at(self, path: JobPath | None) -> JobState:
+        """The state of the job that a file tells of, or a new one's."""
         name = None if path is None else os.fspath(path)
-        if name is not None and os.path.exists(name):
-            return load_state(name), False
-        return new_state(name), True
+        return load_state(name) if name is not None and os.path.exists(name) else new_state(name)
 
     @contextmanager
-    def _held(self, state: JobState) -> Iterator[None]:
+    def _held(self, state: JobState) -> Iterator[tuple[JobState, bool]]:
+        """A job's state, which nobody else has meanwhile, and whether it is a new one's.
+
+        It is read again under the lock: whoever held it until now may have brought the job further, or begun it.
+        """
         self._check_open()
         hold = state.hold()
         try:
-            yield
+            there = os.path.exists(state.path)
+            yield load_state(state.path) if there else state, not there
         finally:
             hold.release()
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from deluge._plugins import load
-from deluge._urls import public_url
 from deluge.batches.api import BatchApi, Desk
 from deluge.batches.counter import Counter
 from deluge.batches.preparing import named_api
@@ -16,6 +15,7 @@ from deluge.config import ClientConfig, PoolEntry, resolved
 from deluge.dialects._form import formed
 from deluge.errors import ConfigError
 from deluge.params import SamplingParams
+from deluge.private import shown_url
 from deluge.request import Dialect, RequestTemplate
 from deluge.tools import Tool
 
@@ -51,7 +51,7 @@ class Desks:
 
 def _template(state: JobState, lane: Lane, made: RequestTemplate) -> RequestTemplate:
     """How the lane's prompts were asked. ``ConfigError`` where this client would ask somebody else for the answers."""
-    ours = public_url(made.base_url)
+    ours = shown_url(made.base_url)
     if ours != lane.base_url:
         if made.model.has("embedded"):
             raise ConfigError(

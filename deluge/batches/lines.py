@@ -9,6 +9,7 @@ import hashlib
 import os
 from array import array
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from deluge import _json
@@ -54,6 +55,11 @@ class Writer:
         except OSError as error:
             raise ConfigError(f"{self._path} cannot be written: {error.strerror}") from None
         finally:
+            self.leave()
+
+    def leave(self) -> None:
+        """Closes the file, whatever became of its lines."""
+        with suppress(OSError):  # that of a full disk has been said
             self._file.close()
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from deluge._plugins import load
-from deluge._urls import public_url
 from deluge.batches.anthropic import ANTHROPIC
 from deluge.batches.api import BatchApi
 from deluge.batches.gemini import GEMINI
@@ -20,6 +19,7 @@ from deluge.batches.state import JobState, Lane, Part
 from deluge.dialects._form import formed
 from deluge.errors import BudgetExceededError, ConfigError, DelugeError
 from deluge.fetching import Fetching
+from deluge.private import shown_data, shown_url
 from deluge.request import RequestContext, RequestTemplate
 from deluge.tasks import Flight, Task
 from deluge.tools import MCPServer, Tool
@@ -164,7 +164,7 @@ class Preparation:
         """The lane of a request: batches are made of requests that go to one place in one way."""
         own = {name: value for name, value in call.headers.items() if name.startswith("anthropic-")}
         lane = Lane(
-            api_of(template).name, template.model.id, template.dialect, call.url, public_url(template.base_url),
+            api_of(template).name, template.model.id, template.dialect, shown_url(call.url), shown_url(template.base_url),
             template.params.model_dump(mode="json"), own,
         )
         number = self._lanes.setdefault(_lane_key(lane), len(self._state.lanes))
@@ -210,7 +210,7 @@ class Preparation:
     def give_up(self) -> None:
         """Forgets what was not saved."""
         self._purse.give_back()
-        self._writer.close()
+        self._writer.leave()
         if not os.path.exists(self._state.path):
             self._state.remove()
 
@@ -272,7 +272,7 @@ def _lane_key(lane: Lane) -> str:
 def _options(plan: Plan) -> dict[str, Any]:
     """What the answers are read with: the schema, which tools there were beside it, what an unknown price counts as."""
     options = plan.options
-    tools = [tool.name if isinstance(tool, (Tool, MCPServer)) else dict(tool) for tool in options.tools]
+    tools = [tool.name if isinstance(tool, (Tool, MCPServer)) else shown_data(tool) for tool in options.tools]
     schema = options.output_schema
     return {"schema": None if schema is None else dict(schema), "tools": tools, "tool_choice": options.tool_choice,
             "unknown_cost": plan.call.unknown_cost}

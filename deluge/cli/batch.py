@@ -9,7 +9,7 @@ from typing import Any
 
 from deluge import LLMClient
 from deluge.batches.job import BatchStatus
-from deluge.batches.state import JobState, load_state
+from deluge.batches.state import JobState, load_state, new_state
 from deluge.cli.clients import client_from
 from deluge.cli.run import recorder_of, schema_of
 from deluge.cli.signals import Signals
@@ -32,15 +32,18 @@ def batch(options: argparse.Namespace, signals: Signals) -> int:
 
 def _submit(options: argparse.Namespace, signals: Signals) -> int:
     schema = schema_of(options.schema) if options.schema else None
+    state = options.output or new_state(None).path  # named here, so that whatever stops the command can say it
     with read_rows(
         options.file, column=options.column, template=options.template, system=options.system, limit=options.limit
     ) as rows, client_from(options) as client:
         try:
-            job = client.submit_batch_job(rows, state=options.output, batch_size=options.batch_size, output_schema=schema)
+            job = client.submit_batch_job(rows, state=state, batch_size=options.batch_size, output_schema=schema)
         except KeyboardInterrupt:
-            there = options.output is not None and os.path.exists(options.output)
-            say(f"{signals.word}{'; the same command goes on' if there else ''}")
+            say(f"{signals.word}{f'; the same command with -o {state} goes on' if os.path.exists(state) else ''}")
             return signals.exit_code
+        except BatchError as error:
+            again = f"; the same command with -o {state} goes on" if error.retry and os.path.exists(state) else ""
+            return say(f"{error}{again}", code=1)
     if not options.quiet:
         say(f"{job.total - job.over_budget:,} prompts in {len(job.batches)} batches; deluge batch fetch {job.state} -o OUT")
     if job.over_budget:

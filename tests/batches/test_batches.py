@@ -94,6 +94,25 @@ def test_every_step_is_in_the_state_before_the_next_and_no_key_is(
     assert sorted(file.name for file in tmp_path.iterdir()) == ["job.json", "job.json.prompts"]
 
 
+def test_no_password_of_an_address_is_in_the_state(server: RehearsalServer, tmp_path: Path) -> None:
+    address = server.url.replace("//", "//somebody:private-pass@") + "/v1?api_key=private-too&version=3"
+    with LLMClient("gpt-4.1-mini", base_url=address, progress=None) as client:
+        job = client.submit_batch_job(PROMPTS, state=tmp_path / "job.json")
+        assert texts(client.wait_for_batch_job(job, **FAST)) == ANSWERS
+    kept = (tmp_path / "job.json").read_text() + (tmp_path / "job.json.prompts").read_text()
+    assert "private" not in kept and "somebody@" in kept and "api_key=***&version=3" in kept
+
+
+def test_the_state_has_no_token_of_a_tool(server: RehearsalServer, tmp_path: Path) -> None:
+    tool = {"type": "mcp", "server_label": "docs", "server_url": "https://mcp.example.com", "authorization": "private-one",
+            "headers": {"x-key": "private-two"}, "allowed_tools": ["search"]}
+    with client_for(server, use_responses_api=True) as client:
+        client.submit_batch_job(PROMPTS, state=tmp_path / "job.json", tools=[tool])
+        state = load_state(tmp_path / "job.json")
+    assert "private" not in (tmp_path / "job.json").read_text() and "private-one" in Path(state.prompts).read_text()
+    assert state.options["tools"] == [{**tool, "authorization": "***", "headers": {"x-key": "***"}}]
+
+
 def test_large_jobs_are_split_into_several_batches(server: RehearsalServer, provider: str, tmp_path: Path) -> None:
     prompts = [f"What is {n} + 1?" for n in range(7)]
     with client_for(server, provider) as client:
@@ -324,6 +343,53 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_fetch_it(server: Rehearsa
         thread.join(10)
         server.batches.finish()
         assert texts(client.wait_for_batch_job(job, **FAST)) == ANSWERS
+
+
+def test_ctrl_c_while_a_job_is_submitted_says_how_to_go_on(
+    server: RehearsalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def interrupted() -> Iterator[str]:
+        yield PROMPTS[0]
+        raise KeyboardInterrupt
+
+    with client_for(server) as client:
+        with pytest.raises(KeyboardInterrupt) as early:
+            client.submit_batch_job(interrupted(), state="job.json")
+        assert type(early.value) is KeyboardInterrupt and not list(tmp_path.iterdir()), "nothing was begun"
+        client.submit_batch_job(PROMPTS, state="job.json")
+        with pytest.raises(Interrupted, match="the same call with state='job.json' goes on with this job"):
+            client.submit_batch_job(interrupted(), state="job.json")
+        assert texts(client.wait_for_batch_job("job.json", **FAST)) == ANSWERS
+
+
+def test_a_job_is_read_again_once_nobody_else_has_it(server: RehearsalServer, tmp_path: Path) -> None:
+    """What was read before the lock was free may be of yesterday: acting on it would create the same batches again."""
+    path = tmp_path / "job.json"
+    with client_for(server) as client:
+        fresh = client._state_at(path)
+        client.submit_batch_job(PROMPTS, state=path)
+        with client._held(fresh) as (now, new):
+            assert not new and now.parts[0].stage == "created" and now.id != fresh.id
+
+
+def test_a_full_disk_while_a_job_is_laid_out_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    code = (
+        "import resource, signal, sys\n"
+        "from deluge import ConfigError, LLMClient\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "client = LLMClient('gpt-4.1-mini', base_url='http://127.0.0.1:9/v1', api_key='k', progress=None)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))\n"
+        "try:\n"
+        "    client.submit_batch_job(['a prompt'] * 30, state='job.json')\n"
+        "except ConfigError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True,
+                          timeout=60)
+    assert done.stdout == "job.json.prompts cannot be written: File too large\n", done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_one_wait_at_a_time(server: RehearsalServer, tmp_path: Path) -> None:
