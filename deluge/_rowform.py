@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -208,6 +209,8 @@ def _checked(params: dict[str, Any]) -> dict[str, Any]:
 def _id_of(row: Mapping[str, Any]) -> str | int | float | None:
     for key in _IDS:
         value = row.get(key)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise RowError(f"{key} is {value}, which no record can hold")
         if isinstance(value, (str, int, float)) and not isinstance(value, bool):
             return value
         if value is not None:

@@ -104,6 +104,8 @@ def test_batch_lines(tmp_path: Path) -> None:
     ('{"prompt": "a", "model": 7}', "model is a string"),
     ('{"prompt": "a", "system": []}', "system is a string"),
     ('{"prompt": "a", "id": {}}', "id is a string or a number"),
+    ('{"prompt": "a", "id": NaN}', "id is nan, which no record can hold"),
+    ('{"prompt": "a", "id": 1e999}', "id is inf, which no record can hold"),
     ('{"custom_id": "x", "body": {}}', "no prompt"),
     ("[" * 100_000, "not JSON"),
 ], ids=lambda value: str(value)[:40])

@@ -29,6 +29,7 @@ def run(options: argparse.Namespace, signals: Signals) -> int:
     """Answers every row and writes a record as each finishes; 0 when all were answered, 1 when some failed."""
     if _same_file(options.file, options.output):
         raise ConfigError(f"{options.output} is the work list itself")
+    _check_apart(options)
     if options.report is not None and options.output == "-":
         raise ConfigError("--report needs records in a file: -o FILE")
     schema = schema_of(options.schema) if options.schema else None
@@ -160,6 +161,19 @@ def _same_file(one: str, other: str) -> bool:
         return os.path.samefile(one, other) and os.path.isfile(one)
     except OSError:
         return False
+
+
+def _check_apart(options: argparse.Namespace) -> None:
+    """``ConfigError`` where what is written at the end would replace the answers, or what was read."""
+    taken: dict[str, str] = {}
+    for word in ("file", "output", "config", "schema", "cache", "summary_json", "report"):
+        path = getattr(options, word)
+        if path is None or path == "-" or os.path.exists(path) and not os.path.isfile(path):
+            continue  # a pipe or a device may be there twice
+        flag = "the work list" if word == "file" else f"--{word.replace('_', '-')}"
+        other = taken.setdefault(os.path.realpath(path), flag)
+        if other != flag and word in ("cache", "summary_json", "report"):
+            raise ConfigError(f"{path} is given twice: as {other} and as {flag}")
 
 
 def schema_of(path: str) -> Any:

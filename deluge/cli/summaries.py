@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import asdict
 from typing import Any
 
@@ -16,7 +17,10 @@ def writable(path: str | None) -> None:
     """``ConfigError`` when this file cannot be written, said before anything is sent."""
     if path is not None:
         try:
+            there = os.path.exists(path)
             open(path, "ab").close()
+            if not there:
+                os.unlink(path)  # an empty file would be no summary, if nothing comes of the run
         except OSError as error:
             raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
 

@@ -124,7 +124,7 @@ class Journal(Recorder):
         carried = dict(metadata) if metadata else None
         if value & ASIDE or data["index"] != index or data["metadata"] != carried:
             data.update(index=index, metadata=carried)
-            self._write([(asked, bool(value & FAILED))], [record_line(data)])
+            self._write([(asked, bool(value & FAILED))], [record_line(data)], known=True)
         return data
 
     def _read(self, value: int) -> dict[str, Any] | None:

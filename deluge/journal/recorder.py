@@ -30,7 +30,7 @@ class Asked(Protocol):
 class Recorder:
     """Takes responses on the courier, and makes lines of them. A write that fails is its last.
 
-    ``written`` lines went out, ``unwritten`` would have after the ``failure``. ``sync_at``: when (monotonic) what was
+    ``written`` responses became lines, ``unwritten`` would have after the ``failure``. ``sync_at``: when (monotonic) what was
     written has to be on the disk.
     """
 
@@ -79,18 +79,20 @@ class Recorder:
         if lines:
             self._write(kept, lines)
 
-    def _write(self, kept: list[tuple[Asked, bool]], lines: list[bytes]) -> None:
+    def _write(self, kept: list[tuple[Asked, bool]], lines: list[bytes], *, known: bool = False) -> None:
+        """``known``: there are lines of these already, which these replace."""
+        count = 0 if known else len(lines)
         with self._lock:
             if self.failure is not None:
-                self.unwritten += len(lines)
+                self.unwritten += count
                 return
             try:
                 self._append(kept, lines)
-                self.written += len(lines)
+                self.written += count
                 return
             except OSError as error:
                 failure = self.failure = error
-                self.unwritten += len(lines)
+                self.unwritten += count
         self._give_up(failure)
 
     def _give_up(self, failure: OSError) -> None:

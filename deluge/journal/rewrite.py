@@ -71,6 +71,8 @@ def tidied(path: str, table: Table, exact: bool) -> None:
     shelf = path + ".aside"
     if exact:
         replaced(shelf, _shelved(path, shelf, table))
+        if not os.path.getsize(shelf):
+            os.unlink(shelf)
     replaced(path, (line for offset, line in lines_of(path) if _place(table, exact, offset, line) == KEEP))
 
 

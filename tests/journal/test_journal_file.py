@@ -357,11 +357,12 @@ def test_the_journal_of_one_input_holds_that_input(tmp_path: Path) -> None:
     assert sorted((item["index"], item["completion"][-1]) for item in records(path)) == [(0, "c"), (1, "d")]
     assert len(records(tmp_path / "run.jsonl.aside")) == 2, "paid for, and kept"
     back = with_clean_end(path, "b", "a", "d", "e", exact=True)
-    assert (back.resumed, back.written) == (3, 4), "three lines with a new index, one new answer"
+    assert (back.resumed, back.written) == (3, 1), "three lines with a new index are no new answers"
     assert sorted((item["index"], item["completion"][-1]) for item in records(path)) == [
         (0, "b"), (1, "a"), (2, "d"), (3, "e")]
     assert [item["completion"][-1] for item in records(tmp_path / "run.jsonl.aside")] == ["c"]
     assert with_clean_end(path, "a", "b", "c", "d", "e", exact=True).resumed == 5
+    assert not (tmp_path / "run.jsonl.aside").exists(), "nothing is in it any more"
 
 
 def test_metadata_is_that_of_the_latest_input(tmp_path: Path) -> None:
