@@ -13,6 +13,7 @@ from typing import Any, Union
 from deluge._log import Folder, event
 from deluge._log import logger as logger_of
 from deluge.journal.recorder import NEVER, Recorder
+from deluge.lookup import say_failed
 from deluge.response import APIResponse
 from deluge.tasks import Call, Task
 
@@ -280,7 +281,7 @@ def keep(task: Task, response: APIResponse) -> None:
         try:
             _in_context(call, call.cache.put, prompt, response.replaced())  # hooks may change the one that is delivered
         except BaseException as error:
-            logger.warning("the response cache failed: %s", type(error).__name__, exc_info=error)
+            say_failed(logger, call, error)
 
 
 def _keep_late(pairs: Pairs) -> None:

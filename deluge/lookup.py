@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from deluge.prompt import Conversation
 from deluge.response import APIResponse
-from deluge.tasks import Task
+from deluge.tasks import Call, Task
 from deluge.usage import NO_USAGE
+
+FOLD = 10.0  # seconds in which a cache that fails again in the same way is not said again
+_said: WeakKeyDictionary[Call, dict[tuple[str, str], float]] = WeakKeyDictionary()
+
+
+def say_failed(logger: logging.Logger, call: Call, error: BaseException) -> None:
+    """That the call's cache has failed: a line in the log, not one for each of a million prompts."""
+    kind, now = (logger.name, type(error).__name__), time.monotonic()
+    said = _said.setdefault(call, {})
+    if now - said.get(kind, -FOLD) >= FOLD:
+        said[kind] = now
+        logger.warning("the response cache failed: %s", kind[1], exc_info=error)
 
 
 def hit(task: Task, found: Any) -> APIResponse | None:

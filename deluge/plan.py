@@ -17,7 +17,7 @@ from deluge.endpoints import base_url_of, dialect_of, key_of, today
 from deluge.engine import Engine
 from deluge.journal.lines import PREFIX
 from deluge.journaling import JournalOptions, recorded
-from deluge.lookup import Locked, hit, unpaid
+from deluge.lookup import Locked, hit, say_failed, unpaid
 from deluge.models.model import Model
 from deluge.models.registry import retirement_notice
 from deluge.options import (
@@ -165,19 +165,19 @@ class Plan:
             return None
         try:
             found = cache.get(task.prompt.keyed(task.key))
+            return None if found is None else hit(task, found)
         except Exception as error:
-            _said.warning("the response cache failed: %s", type(error).__name__, exc_info=error)
+            say_failed(_said, self.call, error)
             return None
-        return None if found is None else hit(task, found)
 
     def cached_text(self, prompt: Conversation) -> APIResponse | None:
         """The response that the cache has for one text of a packed request: it cost nothing. As above, for such a call."""
         try:
             found = self.call.cache.get(prompt)
+            return None if found is None else unpaid(found)
         except Exception as error:
-            _said.warning("the response cache failed: %s", type(error).__name__, exc_info=error)
+            say_failed(_said, self.call, error)
             return None
-        return None if found is None else unpaid(found)
 
     def key_of(self, conversation: Conversation) -> str:
         """The request key: content, pool, parameters, tools, schema, address and body; stable across processes.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sqlite3
 import sys
 from dataclasses import asdict
 
@@ -20,12 +21,15 @@ def cache(options: argparse.Namespace, signals: Signals) -> int:
     """Prints the figures, or clears the file; 2 when there is none."""
     if not os.path.isfile(options.file):
         raise ConfigError(f"{options.file} does not exist")
-    with SQLiteCache(options.file) as answers:
-        if options.action == "clear":
-            days = options.older_than
-            gone = answers.clear(None if days is None else days * _DAY)
-            return say(f"{options.file}: {gone:,} answers forgotten")
-        now = answers.stats()
+    try:
+        with SQLiteCache(options.file) as answers:
+            if options.action == "clear":
+                days = options.older_than
+                gone = answers.clear(None if days is None else days * _DAY)
+                return say(f"{options.file}: {gone:,} answers forgotten")
+            now = answers.stats()
+    except sqlite3.Error as error:  # a damaged file, or one that another process does not let go
+        raise ConfigError(f"{options.file} cannot be used: {error}") from None
     if options.json:
         text = json.dumps(asdict(now))
     else:

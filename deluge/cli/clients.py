@@ -37,7 +37,7 @@ def client_from(options: argparse.Namespace, *, any_model: bool = False, **more:
         if getattr(options, name, None) is not None:
             settings[name] = getattr(options, name)
     if options.cache is not None:
-        settings["cache"] = SQLiteCache(options.cache)
+        settings["cache"] = options.answers = SQLiteCache(options.cache)  # closed when the command ends
     settings["progress"] = settings.get("progress", "rich") if on_terminal() and not options.quiet else None
     return LLMClient.from_dict({**settings, **params, **more})
 

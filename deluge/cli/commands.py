@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import io
+import sqlite3
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from deluge.cli.arguments import parsed
 from deluge.cli.ask import ask
@@ -33,7 +36,10 @@ def run_command(argv: Sequence[str] | None) -> int:
     with Signals() as signals:
         try:
             with log_to_stderr(getattr(options, "verbosity", 0)):
-                return COMMANDS[options.command](options, signals)
+                try:
+                    return COMMANDS[options.command](options, signals)
+                finally:
+                    _close_cache(options)
         except MissingAPIKeyError as error:
             return say(f"{error}\ndeluge: no key needed: the same command with -m rehearsal-echo", code=2)
         except DelugeError as error:
@@ -46,3 +52,11 @@ def run_command(argv: Sequence[str] | None) -> int:
         except OSError as error:  # a full disk, a terminal that is gone
             quiet_stdout()
             return say(f"{error.filename or 'the output'}: {error.strerror or error}", code=1)
+
+
+def _close_cache(options: argparse.Namespace) -> None:
+    """Counts what the cache of ``--cache`` was good for; a broken one has been said by then."""
+    answers = getattr(options, "answers", None)
+    if answers is not None:
+        with suppress(DelugeError, sqlite3.Error):
+            answers.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dbm.dumb
 import os
 import pickle
+import re
 import shelve
 import signal
 import sqlite3
@@ -207,10 +208,17 @@ def test_a_run_with_a_cache_spends_nothing_twice(
     assert rehearsal.count == 3
     capsys.readouterr()
     assert main(["cache", "stats", str(tmp_path / "c.db")]) == 0
-    assert capsys.readouterr().out.startswith("3 answers, ")
+    assert re.fullmatch(r"3 answers, 0.0 MB, 3 hits \(50 % of 6\)\n", capsys.readouterr().out)
     assert main(["cache", "clear", str(tmp_path / "c.db"), "--older-than", "1"]) == 0
     assert main(["cache", "clear", str(tmp_path / "c.db")]) == 0 and "3 answers forgotten" in capsys.readouterr().err
     assert main(["cache", "stats", str(tmp_path / "none.db")]) == 2
+    with sqlite3.connect(tmp_path / "odd.db") as odd:
+        odd.execute("PRAGMA user_version = 1")
+        odd.execute("CREATE TABLE other (x)")
+    odd.close()
+    for action in ("stats", "clear"):
+        assert main(["cache", action, str(tmp_path / "odd.db")]) == 2
+        assert "odd.db cannot be used: no such table: answers" in capsys.readouterr().err
 
 
 MANY = """
@@ -264,3 +272,18 @@ def test_processes_and_threads_share_a_file(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_many_processes_and_threads_share_a_file(tmp_path: Path) -> None:
     hammer(tmp_path / "a.db", 8, 500)
+
+
+def test_a_cache_that_returns_something_else_breaks_no_run(
+    rehearsal: RehearsalServer, caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Odd:
+        def get(self, prompt: Any) -> Any:
+            return "an answer, but no response"
+
+        def put(self, prompt: Any, response: Any) -> None:
+            """Forgets it."""
+
+    with client_of(rehearsal, cache=Odd()) as client:
+        assert [response.source for response in client.process_prompts(["a", "b"])] == ["api", "api"]
+    assert "the response cache failed: TypeError" in caplog.text
