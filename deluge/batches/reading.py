@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from deluge import _json, _log
-from deluge.batches.api import Look, Result
+from deluge.batches.api import BatchApi, Look, Result
 from deluge.batches.desks import Desks
 from deluge.batches.lines import Facts, Lines
 from deluge.batches.state import JobState
@@ -67,14 +68,22 @@ class Reading:
         part = self._state.parts[number]
         api, counter = self._desks.apis[part.lane], self._desks.counters[part.lane]
         for row in look.rows:
-            yield api.read(row)
+            yield from self._read(api, row)
         for output in look.outputs:
             for line in counter.lines(api.results(counter.desk, part.batch, output), "reading the results"):
                 if line.strip():
-                    try:
-                        yield api.read(_json.loads(line))
-                    except (ValueError, KeyError, TypeError, AttributeError):
-                        _log.event(_said, 30, "a line of the results cannot be read", path=self._state.path)
+                    yield from self._read(api, line)
+
+    def _read(self, api: BatchApi, row: Any) -> Iterator[Result]:
+        """What a row of the results says, or a line with one; nothing, and a line in the log, where it says nothing."""
+        try:
+            result = api.read(_json.loads(row) if isinstance(row, bytes) else row)
+            if not isinstance(result.custom_id, str):
+                raise ValueError("no id of ours")
+        except (ValueError, KeyError, TypeError, AttributeError):
+            _log.event(_said, 30, "a line of the results cannot be read", path=self._state.path)
+        else:
+            yield result
 
     def unsent(self, facts: Facts) -> APIResponse:
         """The response of a prompt that could not be sent."""

@@ -16,6 +16,7 @@ from deluge.prompt import Conversation
 from deluge.response import APIResponse
 
 BUSY = 30.0  # seconds that a writer waits for another one
+HASTE = 0.02  # seconds that it waits while another one does not let go at all
 NOTE_EVERY = 256  # hits after which their counts are written
 PRUNE_TO = 0.9  # of max_bytes that are kept when it is full
 VERSION = 1
@@ -54,6 +55,7 @@ class SQLiteCache:
     """
 
     thread_safe = True
+    patience = BUSY
 
     def __init__(self, path: str | os.PathLike[str], *, ttl: float | None = None, max_bytes: int | None = None,
                  clock: Callable[[], float] = time.time) -> None:
@@ -73,6 +75,7 @@ class SQLiteCache:
         self._noted: dict[str, int] = {}
         self._misses = 0
         self._unwritten = 0
+        self._locked_out = False  # the last put has waited in vain: the next ones hold nobody up
 
     def get(self, prompt: Conversation) -> APIResponse | None:
         """The answer to this request, or None."""
@@ -89,9 +92,22 @@ class SQLiteCache:
         value = _json.dumps(answer_of(response).to_log())
         now = self._clock()
         with self._connection() as connection:
-            connection.execute(_PUT, (prompt.fingerprint, value, len(value), now, now))
+            self._put(connection, (prompt.fingerprint, value, len(value), now, now))
             if self.max_bytes is not None:
                 self._prune(connection, self.max_bytes)
+
+    def _put(self, connection: sqlite3.Connection, row: tuple[object, ...]) -> None:
+        hasty = self._locked_out
+        if hasty:
+            connection.execute(f"PRAGMA busy_timeout = {HASTE * 1e3:.0f}")
+        try:
+            connection.execute(_PUT, row)
+        except sqlite3.OperationalError:  # the connection is closed for it
+            self._locked_out = True
+            raise
+        if hasty:
+            connection.execute(f"PRAGMA busy_timeout = {self.patience * 1e3:.0f}")
+            self._locked_out = False
 
     def stats(self) -> CacheStats:
         """Entries, bytes of answers, hits and misses, of all processes as far as they are written."""
@@ -166,7 +182,7 @@ class SQLiteCache:
 
     def _opened(self) -> sqlite3.Connection:
         try:
-            connection = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(self.path, timeout=self.patience, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raise ConfigError(f"the cache {self.path} cannot be opened: {error}") from None
         try:

@@ -93,7 +93,7 @@ def _limits(run: Gathered, notes: Sequence[RunNotes]) -> str:
         (note.started_at + minute * 60.0, factors) for note in notes for minute, factors in sorted(note.limited.items())
     ]
     if not minutes:
-        return _under_way(run)
+        return _under_way(run, noted=bool(notes))
     minutes = minutes[-MOST_BARS:]
     named = {factor for _, factors in minutes for factor in factors}
     style = {**FACTORS, **{factor: "f" for factor in sorted(named - FACTORS.keys())}}
@@ -108,7 +108,7 @@ def _limits(run: Gathered, notes: Sequence[RunNotes]) -> str:
                     legend([(style[factor], factor) for factor in style if factor in named]))
 
 
-def _under_way(run: Gathered) -> str:
+def _under_way(run: Gathered, noted: bool) -> str:
     steps, width = _steps(run)
     if not any(step.in_flight for _, step in steps):
         return ""
@@ -117,7 +117,8 @@ def _under_way(run: Gathered) -> str:
             _clock(at))
         for at, step in steps
     ]
-    said = "The run left no notes about its limits; this is how many requests were under way."
+    why = "Nothing did, as far as its notes tell" if noted else "The run left no notes about its limits"
+    said = f"{why}; this is how many requests were under way."
     return _section("What limited the run", said, bars(data, label="requests under way over time"))
 
 

@@ -17,7 +17,8 @@ from processes import environment
 
 from deluge import BatchError, BatchTimeoutError, ConfigError, Interrupted, LLMClient, Text
 from deluge.batches.lines import Lines, Writer
-from deluge.batches.preparing import full
+from deluge.batches.preparing import full, named_api
+from deluge.batches.reading import Reading
 from deluge.batches.state import Part, load_state, new_state
 from deluge.testing import RehearsalServer
 from deluge.transport import LeanTransport
@@ -306,6 +307,18 @@ def test_a_job_that_takes_longer_goes_on(server: RehearsalServer, tmp_path: Path
         server.batches.finish()
         assert texts(client.wait_for_batch_job(job, **FAST)) == ANSWERS
     assert server.batches.created == 1
+
+
+def test_rows_of_results_that_say_nothing_cost_only_their_own_prompts(caplog: pytest.LogCaptureFixture) -> None:
+    nothing: Any = None
+    reading = Reading(new_state("job.json"), nothing, nothing, nothing, lambda: 0)
+    rows: list[tuple[str, Any]] = [
+        ("gemini", {}), ("gemini", {"metadata": None}), ("gemini", {"key": 5, "error": {"code": 13}}), ("gemini", [1]),
+        ("openai", b'{"custom_id": null, "response": {"status_code": 200, "body": {}}}'), ("openai", b"nothing"),
+        ("anthropic", b'{"custom_id": "a", "result": null}'), ("anthropic", b'{"custom_id": "a", "result": {"type": 3}}'),
+    ]
+    assert [len(list(reading._read(named_api(name), row))) for name, row in rows] == [0] * 7 + [1]
+    assert caplog.text.count("a line of the results cannot be read") == 7
 
 
 def test_a_failed_look_is_taken_again(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import signal
 import sqlite3
 import sys
 import threading
+import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +274,28 @@ def test_processes_and_threads_share_a_file(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_many_processes_and_threads_share_a_file(tmp_path: Path) -> None:
     hammer(tmp_path / "a.db", 8, 500)
+
+
+def test_whoever_never_lets_go_of_the_file_holds_up_one_answer_only(tmp_path: Path) -> None:
+    class Soon(SQLiteCache):
+        patience = 0.4
+
+    def seconds(wrong: bool) -> float:
+        began = time.perf_counter()
+        with pytest.raises(sqlite3.OperationalError, match="locked") if wrong else nullcontext():
+            cache.put(PROMPT.keyed("a"), answer())
+        return time.perf_counter() - began
+
+    other = sqlite3.connect(tmp_path / "c.db", isolation_level=None)
+    with Soon(tmp_path / "c.db") as cache:
+        seconds(False)
+        other.execute("BEGIN IMMEDIATE")
+        assert seconds(True) >= 0.35 and min(seconds(True) for _ in range(3)) < 0.3
+        other.execute("COMMIT")
+        seconds(False)
+        other.execute("BEGIN IMMEDIATE")
+        assert seconds(True) >= 0.35, "whoever has let go once is waited for again"
+    other.close()
 
 
 def test_a_cache_that_returns_something_else_breaks_no_run(

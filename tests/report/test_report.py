@@ -66,6 +66,13 @@ def test_the_page_says_it(tmp_path: Path) -> None:
     assert "http" not in text.replace("http-equiv", "")
 
 
+def test_a_run_that_nothing_limited_says_so() -> None:
+    run = Gathered()
+    run.add(made())
+    assert "Nothing did, as far as its notes tell" in page("run", run, (RunNotes(1_700_000_000.0, 5.0, 600.0),))
+    assert "The run left no notes about its limits" in page("run", run)
+
+
 def test_notes_are_read_carefully(tmp_path: Path) -> None:
     source = written(tmp_path / "run.jsonl", made())
     assert read_notes(source) == ()
