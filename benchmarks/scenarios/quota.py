@@ -12,7 +12,7 @@ kills   eight processes for a minute, one of which is killed (SIGKILL) every sec
 speed   what a quota adds to the CPU of a prompt at full speed.
 
 Reach: never over the limit, >= 97 % used, each process within 20 % of its part; <= 15 µs per prompt (file), <= 30 µs (Redis);
-all of the refill within 5 s of the last kill. About ten minutes.
+all of the refill within 5 s of the last kill. About eleven minutes.
 """
 import json
 import multiprocessing
