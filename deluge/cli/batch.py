@@ -13,21 +13,21 @@ from deluge.batches.state import JobState, load_state, new_state
 from deluge.cli.clients import client_from
 from deluge.cli.run import recorder_of, schema_of
 from deluge.cli.signals import Signals
-from deluge.cli.terminal import log_to_stderr, on_terminal, say
+from deluge.cli.terminal import on_terminal, say
 from deluge.config import read_yaml
 from deluge.errors import BatchError, BatchTimeoutError, ConfigError, JournalError
+from deluge.response import APIResponse
 from deluge.summary import summary
 from deluge.worklist import read_rows
 
 
 def batch(options: argparse.Namespace, signals: Signals) -> int:
     """Submits, looks, fetches or cancels; 0 when all is well, 1 when something failed or is not there yet."""
-    with log_to_stderr(options.verbosity):
-        try:
-            return _ACTIONS[options.action](options, signals)
-        except BatchError as error:
-            again = f"; the same command goes on ({error.state})" if error.retry and error.state else ""
-            return say(f"{error}{again}", code=1)
+    try:
+        return _ACTIONS[options.action](options, signals)
+    except BatchError as error:
+        again = f"; the same command goes on ({error.state})" if error.retry and error.state else ""
+        return say(f"{error}{again}", code=1)
 
 
 def _submit(options: argparse.Namespace, signals: Signals) -> int:
@@ -79,8 +79,7 @@ def _fetch(options: argparse.Namespace, signals: Signals) -> int:
             failed = any(response.is_error for response in responses)
             clean = True
             if not options.quiet:
-                sys.stderr.write(summary(client.status(), f"deluge batch fetch … -o {options.output} --retry-failed --resubmit"
-                                         if failed else ""))
+                sys.stderr.write(summary(client.status(), _next_step(options, responses) if failed else ""))
     except KeyboardInterrupt:
         say(f"{signals.word}; the job goes on: the same command fetches it")
         return signals.exit_code
@@ -91,6 +90,14 @@ def _fetch(options: argparse.Namespace, signals: Signals) -> int:
     finally:
         recorder.close(clean)
     return 1 if failed else 0
+
+
+def _next_step(options: argparse.Namespace, responses: list[APIResponse]) -> str:
+    over = sum(response.error_kind == "budget" for response in responses)
+    if over:
+        return (f"{over:,} prompts were not sent: deluge batch submit … -o {options.state} with a higher --max-cost, "
+                "then this command again")
+    return f"deluge batch fetch … -o {options.output} --retry-failed --resubmit"
 
 
 def _client_of(options: argparse.Namespace) -> LLMClient:

@@ -73,6 +73,21 @@ def test_a_job_that_is_not_there_yet_and_its_end(
     assert deluge("status", state) == 2  # another address than it was submitted to
 
 
+def test_what_there_was_no_money_for_is_said_once_with_the_way_on(
+    server: RehearsalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in.txt").write_text("What is 6 * 7?\nWhat is 1 + 1?\n")
+    url = ("--base-url", server.base_url)
+    submit = ("submit", "in.txt", "-m", "rehearsal-echo", *url, "-o", "job.json", "--max-cost")
+    fetch = ("fetch", "job.json", "-o", "out.jsonl", *url, "--poll", "0.01")
+    assert deluge(*submit, "0.00015") == 0
+    assert capsys.readouterr().err.count("WARNING deluge.batches max_cost is reached") == 1
+    assert deluge(*fetch) == 1
+    assert "next        1 prompts were not sent: deluge batch submit … -o job.json with a higher" in capsys.readouterr().err
+    assert deluge(*submit, "1", "-q") == 0 and deluge(*fetch) == 0 and len(rows(Path("out.jsonl"))) == 2
+
+
 @pytest.mark.slow
 def test_in_processes_of_their_own(server: RehearsalServer, tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("What is 6 * 7?\n")
