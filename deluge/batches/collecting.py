@@ -131,7 +131,7 @@ class Collecting:
             except BatchError as error:
                 if not error.retry or attempt + 1 >= TRIES:
                     raise
-                time.sleep(max(FIRST_PAUSE * 2.0 ** attempt, error.retry_after or 0.0))
+                self._sleep(max(FIRST_PAUSE * 2.0 ** attempt, error.retry_after or 0.0))
         if again:
             self._ask_again(self._state.parts[number], again)
 

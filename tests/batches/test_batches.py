@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from deluge.batches.lines import Lines, Writer
 from deluge.batches.preparing import full, named_api
 from deluge.batches.reading import Reading
 from deluge.batches.state import Part, load_state, new_state
-from deluge.testing import RehearsalServer
+from deluge.testing import Fault, RehearsalServer
 from deluge.transport import LeanTransport
 
 # Provider -> a model of it, the end of its address, and the path of the create call.
@@ -319,6 +320,20 @@ def test_rows_of_results_that_say_nothing_cost_only_their_own_prompts(caplog: py
     ]
     assert [len(list(reading._read(named_api(name), row))) for name, row in rows] == [0] * 7 + [1]
     assert caplog.text.count("a line of the results cannot be read") == 7
+
+
+def test_a_download_that_is_put_off_waits_no_longer_than_the_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the state of a job that goes on stays
+
+    def script(number: int, request: Any) -> Fault | None:
+        return Fault("429", retry_after=30) if request.path.endswith("/content") else None
+
+    with RehearsalServer(latency=0.0, batch_seconds=0.0, script=script) as server, client_for(server) as client:
+        began = time.monotonic()
+        responses = client.process_prompts(PROMPTS, mode="batch", timeout=0.5, **FAST)
+        assert texts(responses) == ["cancelled"] * 4 and time.monotonic() - began < 10
 
 
 def test_a_failed_look_is_taken_again(tmp_path: Path) -> None:
