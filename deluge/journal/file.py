@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from deluge import _json, _log
 from deluge.errors import ConfigError
-from deluge.journal.lock import Lock
+from deluge.journal.lock import Lock, is_still
 from deluge.journal.recorder import DURABLE, NEVER, Asked, Recorder
 from deluge.journal.rewrite import set_damaged_aside, sync_folder, tidied
 from deluge.journal.scan import ASIDE, BITS, CLAIMED, FAILED, Scan, outweighed, scan, scan_aside
@@ -233,7 +233,10 @@ class Journal(Recorder):
         if self.sync_at < NEVER:
             os.fsync(self._file)
             self.sync_at = NEVER
-        if self._new and not clean and not found.end:
+        if not is_still(self._file, self._real):
+            _log.event(_said, 30, "the journal was moved or removed while it was written; its records went with it",
+                       path=self.path)
+        elif self._new and not clean and not found.end:
             os.unlink(self._real)
         elif clean and self.failure is None:
             foreign = self._exact and (found.loose or self._claimed < found.live)

@@ -54,7 +54,7 @@ class Lock:
                 if error.errno in _BUSY:
                     raise ConfigError(f"{shown} is in use by process {owner}; wait for it, or end it") from None
                 return self._without_locks(shown, owner)
-            if _is_still(file, self._path):
+            if is_still(file, self._path):
                 with suppress(OSError):
                     os.ftruncate(file, 0)
                     os.write(file, _name_tag())
@@ -95,7 +95,8 @@ def _name_tag() -> bytes:
     return f"{os.getpid()} {platform.node()}\n".encode("ascii", "replace")
 
 
-def _is_still(file: int, path: str) -> bool:
+def is_still(file: int, path: str) -> bool:
+    """Whether this open file is the one that has this name."""
     try:
         return os.path.samestat(os.fstat(file), os.stat(path))
     except OSError:

@@ -374,6 +374,22 @@ def test_metadata_is_that_of_the_latest_input(tmp_path: Path) -> None:
     assert [item["metadata"] for item in records(path)] == [{"topic": "x"}]
 
 
+def test_a_journal_that_is_moved_meanwhile_is_said_and_what_took_its_place_is_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = tmp_path / "run.jsonl"
+    written(path, "a", "b")
+    journal = Journal(path)
+    for index, text in enumerate(("b", "a")):
+        assert journal.find(Prompt(key_of(text)), index, None) is not None
+    path.rename(tmp_path / "moved.jsonl")
+    others = b"".join(written(tmp_path / "other.jsonl", "c", "d"))
+    path.write_bytes(others)
+    journal.close(True)
+    assert path.read_bytes() == others and len(records(tmp_path / "moved.jsonl")) == 4
+    assert "was moved or removed while it was written" in caplog.text
+
+
 def test_overwrite_keeps_the_old_one_until_there_is_a_new_record(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     path.write_text("precious\n")
