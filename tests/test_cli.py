@@ -206,6 +206,22 @@ def test_a_full_disk_ends_the_run_and_is_said(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("closed, words, code", [
+    ("2>&-", ("run", "in.jsonl", *ECHO, "-o", "out.jsonl"), 0), ("1>&-", ("run", "in.jsonl", *ECHO, "-o", "out.jsonl"), 0),
+    ("1>&-", ("run", "in.jsonl", *ECHO, "-o", "-"), 2), ("1>&-", ("ask", "hi", *ECHO), 2),
+    ("0<&-", ("run", "-", *ECHO, "-o", "-"), 0), ("2</dev/null", ("run", "in.jsonl", *ECHO, "-o", "out.jsonl"), 0),
+])
+def test_a_stream_that_is_closed_costs_nothing_else(
+    tmp_path: Path, closed: str, words: tuple[str, ...], code: int,
+) -> None:
+    write(tmp_path / "in.jsonl", '"one"', '"two"')
+    done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "deluge", *words], cwd=tmp_path,
+                          env=environment(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == code and "Traceback" not in done.stderr, done.stderr
+    assert ("stdout is closed" in done.stderr) == (code == 2)
+    assert "out.jsonl" not in words or len(records(tmp_path / "out.jsonl")) == 2
+
+
 def test_a_reader_that_leaves_ends_the_run_quietly(tmp_path: Path) -> None:
     write(tmp_path / "in.jsonl", *[f'"{n}"' for n in range(3_000)])
     command = f"{sys.executable} -m deluge run in.jsonl -m rehearsal-echo -o - -q | head -1; exit ${{PIPESTATUS[0]}}"

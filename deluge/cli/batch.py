@@ -13,7 +13,7 @@ from deluge.batches.state import JobState, load_state, new_state
 from deluge.cli.clients import client_from
 from deluge.cli.run import recorder_of, schema_of
 from deluge.cli.signals import Signals
-from deluge.cli.terminal import on_terminal, say
+from deluge.cli.terminal import on_terminal, say, tell
 from deluge.config import read_yaml
 from deluge.errors import BatchError, BatchTimeoutError, ConfigError, JournalError
 from deluge.response import APIResponse
@@ -79,7 +79,7 @@ def _fetch(options: argparse.Namespace, signals: Signals) -> int:
             failed = any(response.is_error for response in responses)
             clean = True
             if not options.quiet:
-                sys.stderr.write(summary(client.status(), _next_step(options, responses) if failed else ""))
+                tell(summary(client.status(), _next_step(options, responses) if failed else ""))
     except KeyboardInterrupt:
         say(f"{signals.word}; the job goes on: the same command fetches it")
         return signals.exit_code

@@ -19,18 +19,22 @@ from deluge.cli.rehearse import rehearse
 from deluge.cli.report import report
 from deluge.cli.run import run
 from deluge.cli.signals import BROKEN_PIPE, Signals
-from deluge.cli.terminal import log_to_stderr, quiet_stdout, say
+from deluge.cli.terminal import log_to_stderr, open_missing_streams, quiet_stdout, say
 from deluge.errors import DelugeError, MissingAPIKeyError
 
 COMMANDS = {
     "run": run, "ask": ask, "estimate": estimate, "models": list_models, "rehearse": rehearse, "report": report,
     "cache": cache, "batch": batch,
 }
+_SHOWING = ("ask", "estimate", "models", "cache")  # what they are asked for goes to stdout
 
 
 def run_command(argv: Sequence[str] | None) -> int:
     """Runs one command and gives its exit code. Never raises for what a user can cause."""
+    shown = open_missing_streams()
     options = parsed(sys.argv[1:] if argv is None else argv)
+    if not shown and (options.command in _SHOWING or getattr(options, "output", None) == "-"):
+        return say("stdout is closed: there is nowhere to write to", code=2)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # answers hold whatever a model says; a terminal shows less
     with Signals() as signals:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +12,7 @@ from deluge import _json
 from deluge.cli.clients import client_from
 from deluge.cli.signals import BROKEN_PIPE, Signals
 from deluge.cli.summaries import write_summary, writable
-from deluge.cli.terminal import on_terminal, quiet_stdout, say
+from deluge.cli.terminal import on_terminal, quiet_stdout, say, tell
 from deluge.errors import ConfigError, JournalError
 from deluge.estimates import Estimate
 from deluge.journal import Journal, OneWay, Recorder
@@ -46,7 +45,7 @@ def run(options: argparse.Namespace, signals: Signals) -> int:
     if options.summary_json:
         write_summary(options.summary_json, now, job.estimate)
     if not options.quiet:
-        sys.stderr.write(summary(now, job.next_step, estimate=job.estimate))
+        tell(summary(now, job.next_step, estimate=job.estimate))
     if job.notice:
         say(job.notice)
     return code
