@@ -102,7 +102,7 @@ class Collecting:
             self._read(number, Look("cancelled", True))
             return True
         api, counter = self._desks.apis[part.lane], self._desks.counters[part.lane]
-        look = counter.run(api.look(counter.desk, part.batch), "asking for the batch", tries=1)
+        look = counter.run(api.look(counter.desk, part.batch), "asking for the batch", 1, self._until)
         self._tell(number, part, look)
         if not look.ended:
             return False

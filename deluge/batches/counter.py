@@ -21,6 +21,7 @@ T = TypeVar("T")
 TRIES = 6
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds
 CALL = 60.0  # seconds for a call, and the time that its body takes at
+LEAST = 1.0  # of them that a call gets even where less is left
 SLOWEST = 250_000.0  # bytes per second
 GAP = 120.0  # seconds between two pieces of a download
 LONGEST_LINE = 256 << 20  # bytes of one result
@@ -41,13 +42,15 @@ class Counter:
         self._state = state
         self._dialect = load("dialects", desk.template.dialect)
 
-    def run(self, calls: Generator[HttpCall, HttpReply, T], what: str, tries: int = TRIES) -> T:
-        """The end of an exchange of calls that may each be sent again."""
+    def run(
+        self, calls: Generator[HttpCall, HttpReply, T], what: str, tries: int = TRIES, until: float | None = None,
+    ) -> T:
+        """The end of an exchange of calls that may each be sent again; ``until``: when (monotonic) nobody waits any more."""
         reply = None
         try:
             call = next(calls)
             while True:
-                reply = self._sent(call, what, tries)
+                reply = self._sent(call, what, tries, until)
                 call = calls.send(reply)
         except StopIteration as end:
             value: T = end.value
@@ -85,9 +88,9 @@ class Counter:
                 time.sleep(pause_before(number, verdict))
         raise self._error(verdict, what)
 
-    def _sent(self, call: HttpCall, what: str, tries: int) -> HttpReply:
+    def _sent(self, call: HttpCall, what: str, tries: int, until: float | None) -> HttpReply:
         for number in range(tries):
-            reply = self._send(call)
+            reply = self._send(call, until)
             if reply.ok:
                 return reply
             verdict = self._verdict(reply)
@@ -96,8 +99,10 @@ class Counter:
             time.sleep(pause_before(number, verdict))
         raise self._error(verdict, what)
 
-    def _send(self, call: HttpCall) -> HttpReply:
-        return self._transport.send(call, Attempt(time.monotonic() + CALL + len(call.body) / SLOWEST))
+    def _send(self, call: HttpCall, until: float | None = None) -> HttpReply:
+        now = time.monotonic()
+        end = now + CALL + len(call.body) / SLOWEST
+        return self._transport.send(call, Attempt(end if until is None else min(end, max(until, now + LEAST))))
 
     def lines(self, call: HttpCall, what: str) -> Iterator[bytes]:
         """The lines of a download, as they come. ``BatchError`` with ``retry`` when it is cut: it begins anew then."""

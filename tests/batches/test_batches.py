@@ -322,13 +322,14 @@ def test_rows_of_results_that_say_nothing_cost_only_their_own_prompts(caplog: py
     assert caplog.text.count("a line of the results cannot be read") == 7
 
 
-def test_a_download_that_is_put_off_waits_no_longer_than_the_call(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("path, fault", [("/content", Fault("429", retry_after=30)), ("/batches/batch_", Fault("hang"))])
+def test_a_provider_that_keeps_a_job_waiting_holds_a_call_no_longer_than_it_may_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, fault: Fault,
 ) -> None:
     monkeypatch.chdir(tmp_path)  # the state of a job that goes on stays
 
     def script(number: int, request: Any) -> Fault | None:
-        return Fault("429", retry_after=30) if request.path.endswith("/content") else None
+        return fault if request.method == "GET" and path in request.path else None
 
     with RehearsalServer(latency=0.0, batch_seconds=0.0, script=script) as server, client_for(server) as client:
         began = time.monotonic()
