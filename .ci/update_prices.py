@@ -1,7 +1,7 @@
 """Writes deluge/models/catalog/_prices.py from the data of the package genai-prices. Run it, look at the diff, commit.
 
-    python3.12 -m venv /tmp/prices && /tmp/prices/bin/pip install genai-prices
-    /tmp/prices/bin/python .ci/update_prices.py
+    python3.12 -m venv build/prices && build/prices/bin/pip install genai-prices
+    build/prices/bin/python .ci/update_prices.py
 
 genai-prices needs Python >= 3.11. What it does not know keeps the price of its row. A price change that is already
 announced is written with its day, and the catalog takes the price that holds on the day on which it is loaded.

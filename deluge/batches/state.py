@@ -17,6 +17,7 @@ from typing import Any, Literal
 from deluge import _json
 from deluge.errors import ConfigError
 from deluge.journal.lock import Lock
+from deluge.journal.rewrite import sync_folder
 
 Stage = Literal["planned", "uploaded", "creating", "created", "ended", "dropped"]
 
@@ -141,13 +142,3 @@ def write_whole(path: str, data: bytes) -> None:
         with suppress(OSError):
             os.unlink(beside)
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
-
-
-def sync_folder(path: str) -> None:
-    """Makes a file's name as durable as its content, where folders can be opened."""
-    with suppress(OSError):
-        folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 from deluge.dialects._calls import Fixed, fixed_call
 from deluge.dialects._problems import base_problem, problem_of, status_in
-from deluge.dialects._replies import decoded, error_response, failure_response, request_id_of, unread
-from deluge.dialects._verdicts import Problem, parse_verdict
+from deluge.dialects._reading import Refused, read
+from deluge.dialects._replies import error_response, request_id_of
+from deluge.dialects._verdicts import parse_verdict
 from deluge.errors import InputError
 from deluge.prompt import Message, Text
 from deluge.request import OneCall, Purpose, RequestContext, RequestTemplate
@@ -25,7 +26,6 @@ from deluge.response import APIResponse
 from deluge.usage import NO_USAGE, Usage
 from deluge.wire import Framing, HttpCall, HttpReply, Note
 
-Refused = Callable[[RequestContext, HttpReply, Problem, int, Any], APIResponse]
 Body = tuple[dict[str, Any], "tuple[Note, ...]"]
 
 # The words for what a text is, in those of Cohere and Google; others go as they are.
@@ -200,29 +200,21 @@ def even(vectors: list[str]) -> list[str]:
 # -- replies --------------------------------------------------------------------------------------------------------
 
 def parsed(
-    ctx: RequestContext, reply: HttpReply, refused: Refused, read: Callable[[RequestContext, Any], Found]
+    ctx: RequestContext, reply: HttpReply, refused: Refused, found: Callable[[RequestContext, Any], Found]
 ) -> APIResponse:
-    """The answer, or the error with its verdict. ``read`` raises ``ValueError`` for a reply that is none."""
-    if reply.failure is not None:
-        return failure_response(ctx, reply)
-    good = 200 <= reply.status < 300
-    try:
-        data = decoded(reply.body)
-    except ValueError as error:
-        if good:
-            return error_response(ctx, reply, parse_verdict(str(error)))
-        return refused(ctx, reply, Problem(unread(reply, str(error))), reply.status, None)
-    if not good:
-        return refused(ctx, reply, problem_of(data, reply.status), reply.status, data)
-    if type(data) is dict:
-        base = base_problem(data)
-        if data.get("error") or base is not None:
-            problem, status = base or (problem_of(data, 500), status_in(data))
-            return refused(ctx, reply, problem, status, data)
-    try:
-        return _answered(ctx, reply, read(ctx, data), data)
-    except ValueError as error:
-        return error_response(ctx, reply, parse_verdict(str(error)), raw=data)
+    """The answer, or the error with its verdict. ``found`` raises ``ValueError`` for a reply that is none."""
+    def answered(ctx: RequestContext, reply: HttpReply, data: Any) -> APIResponse:
+        if type(data) is dict:
+            base = base_problem(data)
+            if data.get("error") or base is not None:
+                problem, status = base or (problem_of(data, 500), status_in(data))
+                return refused(ctx, reply, problem, status, data)
+        try:
+            return _answered(ctx, reply, found(ctx, data), data)
+        except ValueError as error:
+            return error_response(ctx, reply, parse_verdict(str(error)), raw=data)
+
+    return read(ctx, reply, answered, refused)
 
 
 def _answered(ctx: RequestContext, reply: HttpReply, found: Found, data: Any) -> APIResponse:

@@ -44,7 +44,7 @@ def replaced(path: str, lines: Iterable[bytes]) -> None:
 
 
 def sync_folder(path: str) -> None:
-    """Makes the file's name as durable as its content, where folders can be opened."""
+    """Makes a file's name as durable as its content, where folders can be opened."""
     with suppress(OSError):
         folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any, TextIO
 
@@ -18,7 +19,7 @@ def transcript(messages: Iterable[Message], max_text_length: int | None = None) 
 
 def print_transcript(messages: Iterable[Message], max_text_length: int | None, file: TextIO | None) -> None:
     """Prints the transcript to stdout, or to this file."""
-    print(transcript(messages, max_text_length), file=file)
+    (file or sys.stdout).write(transcript(messages, max_text_length) + "\n")
 
 
 def _message(message: Message, longest: int | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,6 @@ PROMPTS = [f"What is {n} * 7?" for n in range(20)]
 READ, MOST = len(PROMPTS[10]) / 4 + 8, 50
 ONE = (READ * 0.1 + MOST * 0.4) / 1e6 / 2  # about what such a prompt is reserved at: half of the rehearsal models' price
 FAST: dict[str, Any] = {"poll_in": 0.01}
-
-
-@pytest.fixture
-def server() -> Iterator[RehearsalServer]:
-    with RehearsalServer(latency=0.0, batch_seconds=0.0) as made:
-        yield made
-        assert made.errors == []
 
 
 def client_for(server: RehearsalServer, **settings: Any) -> LLMClient:

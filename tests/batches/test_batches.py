@@ -36,13 +36,6 @@ ANSWERS = ["42", "2", "10", "7"]
 FAST: dict[str, Any] = {"poll_in": 0.01}
 
 
-@pytest.fixture
-def server() -> Iterator[RehearsalServer]:
-    with RehearsalServer(latency=0.0, batch_seconds=0.0) as made:
-        yield made
-        assert made.errors == []
-
-
 @pytest.fixture(params=PROVIDERS)
 def provider(request: pytest.FixtureRequest) -> str:
     name: str = request.param

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,6 @@ from deluge.cli import main
 from deluge.testing import RehearsalServer
 
 DELUGE = (sys.executable, "-m", "deluge")
-
-
-@pytest.fixture
-def server() -> Iterator[RehearsalServer]:
-    with RehearsalServer(latency=0.0, batch_seconds=0.0) as made:
-        yield made
-        assert made.errors == []
 
 
 def deluge(*words: str) -> int:

@@ -6,7 +6,8 @@ from typing import Any
 
 from deluge.dialects._origin import stamped
 from deluge.dialects._problems import problem_of
-from deluge.dialects._replies import decoded, error_response, failure_response, request_id_of, unread
+from deluge.dialects._reading import read
+from deluge.dialects._replies import error_response, request_id_of, unread
 from deluge.dialects._verdicts import Problem, Rule, parse_verdict, verdict
 from deluge.dialects.anthropic.parts import NAME, content_parts
 from deluge.dialects.anthropic.usage import cost_of, tier_of, usage_of
@@ -29,18 +30,11 @@ _CODES: dict[str, Rule] = {"timeout_error": ("timeout", False), "request_too_lar
 
 def parsed(ctx: RequestContext, reply: HttpReply) -> APIResponse:
     """The answer, or the error with its verdict. Never raises."""
-    if reply.failure is not None:
-        return failure_response(ctx, reply)
-    good = 200 <= reply.status < 300
-    try:
-        data = decoded(reply.body)
-    except ValueError as error:
-        if good:
-            return error_response(ctx, reply, parse_verdict(str(error)))
-        return refused(ctx, reply, Problem(unread(reply, str(error))), reply.status)
-    if good:
-        return answered(ctx, reply, data)
-    return refused(ctx, reply, problem_in(data, reply.status), reply.status, data)
+    return read(ctx, reply, answered, refused, _stated)
+
+
+def _stated(reply: HttpReply, data: Any, unreadable: str | None) -> Problem:
+    return problem_in(data, reply.status) if unreadable is None else Problem(unread(reply, unreadable))
 
 
 def problem_in(data: Any, status: int) -> Problem:

@@ -11,7 +11,8 @@ from typing import Any
 
 from deluge.dialects._origin import stamped
 from deluge.dialects._problems import words
-from deluge.dialects._replies import decoded, error_response, failure_response, request_id_of
+from deluge.dialects._reading import read
+from deluge.dialects._replies import error_response, request_id_of, unread
 from deluge.dialects._verdicts import Problem, Rule, parse_verdict, verdict
 from deluge.dialects.bedrock.parts import NAME, content_parts
 from deluge.dialects.bedrock.usage import cost_of, tier_of, usage_of
@@ -55,20 +56,12 @@ _REGION = re.compile(r"bedrock[a-z-]*\.([a-z]{2}(?:-[a-z]+)+-\d+)\.", re.ASCII)
 
 def parsed(ctx: RequestContext, reply: HttpReply) -> APIResponse:
     """The answer, or the error with its verdict. Never raises."""
-    if reply.failure is not None:
-        return failure_response(ctx, reply)
-    good = 200 <= reply.status < 300
-    try:
-        data = decoded(reply.body)
-    except ValueError as error:
-        if good:
-            return error_response(ctx, reply, parse_verdict(str(error)))
-        data, message = None, f"HTTP {reply.status}: {error}"
-        return refused(ctx, reply, problem_in(data, reply.headers.get("x-amzn-errortype"), message), reply.status)
-    if good:
-        return answered(ctx, reply, data)
-    problem = problem_in(data, reply.headers.get("x-amzn-errortype"), f"HTTP {reply.status}")
-    return refused(ctx, reply, problem, reply.status, data)
+    return read(ctx, reply, answered, refused, _stated)
+
+
+def _stated(reply: HttpReply, data: Any, unreadable: str | None) -> Problem:
+    otherwise = f"HTTP {reply.status}" if unreadable is None else unread(reply, unreadable)
+    return problem_in(data, reply.headers.get("x-amzn-errortype"), otherwise)
 
 
 def problem_in(data: Any, kind: str | None, otherwise: str) -> Problem:

@@ -6,7 +6,8 @@ from typing import Any
 
 from deluge.dialects._origin import stamped
 from deluge.dialects._problems import base_problem, problem_of, status_in
-from deluge.dialects._replies import decoded, error_response, failure_response, request_id_of, unread
+from deluge.dialects._reading import read
+from deluge.dialects._replies import error_response, request_id_of
 from deluge.dialects._verdicts import Problem, Rule, parse_verdict, verdict
 from deluge.dialects.openai_chat.parts import NAME, message_parts
 from deluge.dialects.openai_chat.usage import cost_of, searched, tier_of, usage_of
@@ -39,17 +40,7 @@ _PLAIN = frozenset({"role", "content"})
 
 def parsed(ctx: RequestContext, reply: HttpReply) -> APIResponse:
     """The answer, or the error with its verdict. Never raises."""
-    if reply.failure is not None:
-        return failure_response(ctx, reply)
-    try:
-        data = decoded(reply.body)
-    except ValueError as error:
-        if 200 <= reply.status < 300:
-            return error_response(ctx, reply, parse_verdict(str(error)))
-        return refused(ctx, reply, Problem(unread(reply, str(error))), reply.status)
-    if 200 <= reply.status < 300:
-        return answered(ctx, reply, data)
-    return refused(ctx, reply, problem_of(data, reply.status), reply.status, data)
+    return read(ctx, reply, answered, refused)
 
 
 def refused(ctx: RequestContext, reply: HttpReply, problem: Problem, status: int, raw: Any = None) -> APIResponse:

@@ -6,7 +6,8 @@ from typing import Any
 
 from deluge.dialects._origin import stamped
 from deluge.dialects._problems import problem_of, status_in, words
-from deluge.dialects._replies import decoded, error_response, failure_response, request_id_of, unread
+from deluge.dialects._reading import read
+from deluge.dialects._replies import error_response, request_id_of
 from deluge.dialects._verdicts import Problem, Rule, parse_verdict, verdict
 from deluge.dialects.openai_chat.usage import cost_of
 from deluge.dialects.openai_responses.parts import NAME, is_yours, output_parts
@@ -39,17 +40,7 @@ _CODES: dict[str, Rule] = {
 
 def parsed(ctx: RequestContext, reply: HttpReply) -> APIResponse:
     """The answer, or the error with its verdict. Never raises."""
-    if reply.failure is not None:
-        return failure_response(ctx, reply)
-    try:
-        data = decoded(reply.body)
-    except ValueError as error:
-        if 200 <= reply.status < 300:
-            return error_response(ctx, reply, parse_verdict(str(error)))
-        return refused(ctx, reply, Problem(unread(reply, str(error))), reply.status)
-    if 200 <= reply.status < 300:
-        return answered(ctx, reply, data)
-    return refused(ctx, reply, problem_of(data, reply.status), reply.status, data)
+    return read(ctx, reply, answered, refused)
 
 
 def refused(ctx: RequestContext, reply: HttpReply, problem: Problem, status: int, raw: Any = None) -> APIResponse:
