@@ -214,8 +214,8 @@ class StatusSnapshot(Totals):
 
     @property
     def prompts_per_second(self) -> float:
-        """Ended prompts per second, those that a journal answered left out."""
-        return (self.done - self.resumed) / self.seconds if self.seconds > 0 else 0.0
+        """Answered and failed prompts per second, those that a journal answered left out."""
+        return (self.succeeded + self.failed - self.resumed) / self.seconds if self.seconds > 0 else 0.0
 
     @property
     def seconds_left(self) -> float | None:

@@ -187,6 +187,11 @@ def test_seconds_left_leaves_the_journal_out():
     assert now.prompts_per_second == 2.0 and now.seconds_left == 20.0
 
 
+def test_prompts_that_an_interrupt_cancelled_make_no_speed():
+    now = StatusSnapshot(total=500, started=500, succeeded=90, failed=10, cancelled=400, seconds=5.0)
+    assert now.done == 500 and now.prompts_per_second == 20.0 and now.seconds_left == 0
+
+
 def test_reset_counts_what_is_in_flight_in_the_new_totals():
     clock = Clock()
     tracker = StatusTracker("n", total=10, clock=clock)
